@@ -1,0 +1,109 @@
+"""What a notebook's execution stands on: a lease, handed over in a private file, and a place.
+
+A target's schema is made once a run, in a template; each notebook's database is a copy of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from labkit.batch.kernels import KernelPlace, kernel_environment
+from labkit.batch.plan import Job
+from labkit.batch.recorder import Recorder
+from labkit.errors import LabError, TargetError
+from labkit.journal import LeaseNote
+from labkit.services.endpoints import Lease, secrets_of
+from labkit.services.handover import Handover, write_handover
+from labkit.services.leases import LeaseHolder
+from labkit.targets.loading import load_target
+
+
+class Bench:
+    """Prepares the places of a run's notebooks, one after the other."""
+
+    def __init__(
+        self,
+        holder: LeaseHolder,
+        recorder: Recorder,
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        working_folder: Path,
+    ) -> None:
+        self._holder = holder
+        self._recorder = recorder
+        self._folder = folder
+        self._environment = environment
+        self._working_folder = working_folder
+        self._templates: dict[str, Lease | None] = {}
+        self._numbers = itertools.count(1)
+
+    @contextlib.asynccontextmanager
+    async def place(self, job: Job) -> AsyncIterator[KernelPlace]:
+        """A place with a lease of its own, given back when the block is left.
+
+        Raises `ServiceUnavailable` or `LeaseError` when there is no lease to be had. One that
+        cannot be given back is told in the journal: its marker lets the next run remove it.
+        """
+        target = _target(job)
+        template = None
+        if target is not None:
+            template = await self._template(target, deadline_s=job.deadline_s)
+        lease = await self._holder.take(template=template)
+        # A socket's path is short, and a notebook's name need not be.
+        folder = self._folder / f"kernel-{next(self._numbers)}"
+        folder.mkdir(mode=0o700)
+        try:
+            yield self._handed_over(lease, folder)
+        finally:
+            await self._give_back(lease)
+
+    def _handed_over(self, lease: Lease, folder: Path) -> KernelPlace:
+        secrets = secrets_of(lease)
+        self._recorder.keep_secret(secrets)
+        file = folder / "handover.json"
+        write_handover(file, Handover(lease, secrets))
+        environment = kernel_environment(self._environment, file)
+        return KernelPlace(folder, environment, self._working_folder)
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            await self._holder.give_back(lease)
+        except LabError as error:
+            text = f"lease {lease.id} was not given back: {error}; the next run removes it"
+            self._recorder.record(LeaseNote(time.time(), text))
+
+    async def _template(self, target: str, *, deadline_s: float) -> Lease | None:
+        """A lease with the target's schema in it; None when the notebook must say what is wrong."""
+        if target not in self._templates:
+            self._templates[target] = None
+            try:
+                self._templates[target] = await self._make_template(target, deadline_s)
+            except TargetError as error:
+                text = f"no template for target {target}: {error}"
+                self._recorder.record(LeaseNote(time.time(), text))
+        return self._templates[target]
+
+    async def _make_template(self, target: str, deadline_s: float) -> Lease:
+        factory = load_target(target)
+        lease = await self._holder.take()
+        self._recorder.keep_secret(secrets_of(lease))
+        try:
+            async with asyncio.timeout(deadline_s):
+                await factory.install(lease)
+        except Exception as error:
+            text = f"its install raised {type(error).__name__}: {error}"
+            raise TargetError(text) from error
+        return lease
+
+
+def _target(job: Job) -> str | None:
+    """The target that the notebook will open; None when it has no such parameter."""
+    defaults = {parameter.name: parameter.default for parameter in job.notebook.parameters}
+    target = {**defaults, **job.parameters}.get("target")
+    return target if isinstance(target, str) else None

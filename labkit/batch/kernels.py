@@ -1,0 +1,67 @@
+"""Kernels for a batch: the running interpreter's own, spoken to over private sockets.
+
+IPC sockets cannot collide as ports do, and nobody else can connect to them: they lie in a folder of
+mode 0700. A kernel ends by itself when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+from labkit.batch import kernel_process
+from labkit.services import handover
+
+_NOT_FOR_KERNELS: Final = frozenset({"LABKIT_POSTGRES_URL", "LABKIT_REDIS_URL"})
+"""A kernel is given its lease and nothing beyond it."""
+
+
+@dataclass(frozen=True)
+class KernelPlace:
+    """Where and how a notebook's kernel is started."""
+
+    folder: Path
+    """A private folder, of mode 0700 and with a short path, for its sockets."""
+    environment: Mapping[str, str]
+    """The whole environment of its process."""
+    working_folder: Path
+
+
+def kernel_environment(base: Mapping[str, str], handover_file: Path | None) -> dict[str, str]:
+    """The environment for a kernel: the base, with its lease's file in place of services' URLs.
+
+    Without a lease the kernel takes one itself, and is left the URLs.
+    """
+    # Without it the debugger warns on stderr about every frozen module.
+    environment = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", **base}
+    if handover_file is None:
+        return environment
+    leased = {name: value for name, value in environment.items() if name not in _NOT_FOR_KERNELS}
+    return {**leased, handover.VARIABLE: str(handover_file)}
+
+
+class _RunningInterpreter(KernelSpecManager):
+    """Whatever a notebook calls its kernel, it is the interpreter that labkit is installed in."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        launcher = ["-m", kernel_process.__name__, str(os.getpid())]
+        argv = [sys.executable, *launcher, "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+
+
+def kernel_manager(place: KernelPlace) -> AsyncKernelManager:
+    """A manager for one kernel at the place, not yet started."""
+    options: dict[str, Any] = {
+        "transport": "ipc",
+        "ip": str(place.folder / "k"),
+        "connection_file": str(place.folder / "connection.json"),
+        "kernel_spec_manager": _RunningInterpreter(),
+    }
+    return AsyncKernelManager(**options)

@@ -1,0 +1,185 @@
+"""What a person sees while a run goes on: notebook, check, time.
+
+On a terminal the running line is redrawn; elsewhere, as in a CI job's log, each event is a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from labkit.journal import (
+    CheckBegan,
+    CheckEnded,
+    CheckKilled,
+    Ending,
+    Entry,
+    InfrastructureFailed,
+    LeaseNote,
+    NotebookEnded,
+    NotebookStarted,
+    RunCancelled,
+    RunEnded,
+    RunStarted,
+    SecretFound,
+    ServicesReady,
+)
+from labkit.record_view import SYMBOLS
+from labkit.records import Outcome
+
+_STYLES: Final = {
+    Outcome.PASSED: "green",
+    Outcome.SKIPPED: "cyan",
+    Outcome.DESELECTED: "dim",
+    Outcome.UNKNOWN: "yellow",
+    Outcome.FAILED: "red",
+    Outcome.BROKEN: "bold red",
+}
+
+
+class Progress(Protocol):
+    """Follows a run, entry by entry; called from several threads, one at a time."""
+
+    def __call__(self, entry: Entry) -> None:
+        """Show one entry."""
+
+
+@functools.singledispatch
+def describe(_entry: Entry) -> Text | None:
+    """The line for an entry; None for what needs none of its own."""
+    return None
+
+
+@describe.register
+def _(entry: RunStarted) -> Text:
+    checks = sum(len(notebook.checks) for notebook in entry.notebooks)
+    told = f"{_count(len(entry.notebooks), 'notebook')}, {_count(checks, 'check')}"
+    return Text(f"run {entry.run}: {told}", style="bold")
+
+
+@describe.register
+def _(entry: ServicesReady) -> Text:
+    servers = (f"{one.product} {one.version} ({one.origin})" for one in entry.services)
+    return Text(f"services: {', '.join(servers)}")
+
+
+@describe.register
+def _(entry: NotebookStarted) -> Text:
+    return Text(entry.notebook, style="bold")
+
+
+@describe.register
+def _(entry: CheckEnded) -> Text:
+    why = f" ({entry.reason})" if entry.reason else ""
+    line = Text("  ")
+    line.append(f"{SYMBOLS[entry.outcome]} {entry.outcome}{why}", style=_STYLES[entry.outcome])
+    return line.append(f" {entry.check} {entry.seconds:.1f} s")
+
+
+@describe.register
+def _(entry: CheckKilled) -> Text:
+    told = f"  {entry.check} resisted its deadline of {entry.deadline_s:g} s: kernel killed"
+    return Text(told, style="bold red")
+
+
+@describe.register
+def _(entry: NotebookEnded) -> Text:
+    if entry.ending is Ending.REACHED_THE_END:
+        return Text(f"  {entry.notebook} reached its end in {entry.seconds:.1f} s", style="dim")
+    return Text(f"  {entry.notebook}: {entry.ending}: {entry.detail}", style="bold red")
+
+
+@describe.register
+def _(entry: LeaseNote) -> Text:
+    return Text(entry.text, style="yellow")
+
+
+@describe.register
+def _(entry: RunCancelled) -> Text:
+    return Text(f"{entry.signal}: ending the run in order", style="yellow")
+
+
+@describe.register
+def _(entry: InfrastructureFailed) -> Text:
+    return Text(entry.detail, style="bold red")
+
+
+@describe.register
+def _(entry: SecretFound) -> Text:
+    return Text(f"{entry.file} held a secret and was withheld", style="bold red")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@contextlib.contextmanager
+def progress(console: Console) -> Iterator[Progress]:
+    """The display that fits the console, for as long as the block runs."""
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    with Live(console=console, refresh_per_second=10, transient=True) as live:
+        yield _Screen(live)
+
+
+class _Lines:
+    """Prints a line for each entry."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __call__(self, entry: Entry) -> None:
+        line = describe(entry)
+        if line is not None:
+            self._console.print(line, soft_wrap=True)
+
+
+class _Screen:
+    """Prints finished things above a line that says what is going on, and for how long."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._notebook = ""
+
+    def __call__(self, entry: Entry) -> None:
+        line = describe(entry)
+        if line is not None:
+            self._live.console.print(line)
+        self._live.update(self._below(entry))
+
+    def _below(self, entry: Entry) -> RenderableType:
+        match entry:
+            case RunStarted():
+                return _GoingOn("starting the services")
+            case NotebookStarted():
+                self._notebook = entry.notebook
+                return _GoingOn(f"{entry.notebook}: starting its kernel")
+            case CheckBegan():
+                return _GoingOn(f"{entry.notebook}: {entry.check}")
+            case NotebookEnded() | RunEnded() | InfrastructureFailed():
+                return Group()
+            case _:
+                return _GoingOn(self._notebook or "preparing")
+
+
+class _GoingOn:
+    """A living line: what is going on, and for how many seconds since it was first said."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._since = time.monotonic()
+        self._spinner = Spinner("dots")
+
+    def __rich__(self) -> Spinner:
+        seconds = time.monotonic() - self._since
+        self._spinner.update(text=Text(f"{self._text} {seconds:.0f} s"))  # not read as markup
+        return self._spinner

@@ -1,0 +1,259 @@
+"""A run: services, a lease for each notebook, its execution, and a report that can be believed.
+
+Whatever happens, leases are given back, and the run's folder tells what is known by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+import labkit
+from labkit.batch.bench import Bench
+from labkit.batch.execution import GRACE_S, Ended, Execution
+from labkit.batch.kernels import KernelPlace
+from labkit.batch.plan import Job, Plan
+from labkit.batch.recorder import NotebookObserver, Recorder
+from labkit.batch.seal import finish_notebook, seal
+from labkit.errors import InfrastructureError, KernelUnavailable, ParameterError, UsageError
+from labkit.journal import (
+    Ending,
+    Entry,
+    InfrastructureFailed,
+    Journal,
+    NotebookEnded,
+    NotebookStarted,
+    RunCancelled,
+    RunStarted,
+    ServicesReady,
+)
+from labkit.redaction import Redactor, secrets_in
+from labkit.reports.read import JOURNAL
+from labkit.reports.results import RunResult
+from labkit.services.endpoints import Services
+from labkit.services.keeper import keep
+from labkit.services.leases import LeaseHolder
+from labkit.services.open import open_services, standing_servers
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where a run works and what it may use."""
+
+    output_root: Path
+    """The run's folder is made in it."""
+    environment: Mapping[str, str]
+    """The process's environment, read once."""
+    cache: Path
+    allow_hosts: tuple[str, ...]
+    """Hosts of given services that are neither local nor private, named one by one."""
+    working_folder: Path
+    """Where the kernels start."""
+    grace_s: float = GRACE_S
+    """How long a kernel may take to give way after a deadline or an interrupt."""
+
+
+async def run_plan(
+    plan: Plan, settings: RunSettings, watch: Callable[[Entry], None]
+) -> tuple[Path, RunResult]:
+    """Execute the plan; the run's folder and what its reports say.
+
+    SIGINT and SIGTERM end it early and in order: the running cell is interrupted, its lease given
+    back, and a partial report written. Raises `UsageError` before anything was started; an error
+    that is labkit's own comes through once the report of what was done is written.
+    """
+    known = secrets_in(settings.environment)
+    _refuse_secret_parameters(plan, Redactor(known))
+    standing_servers(
+        settings.environment, cache=settings.cache, allow_hosts=settings.allow_hosts
+    )  # a URL that cannot be used is refused here
+    folder = settings.output_root / plan.run
+    _make_folder(folder)
+    with (folder / JOURNAL).open("a", encoding="utf-8") as file:
+        recorder = Recorder(Journal(file), watch)
+        recorder.keep_secret(known)
+        run = _Run(plan, settings, folder, recorder)
+        with run.ending_early():
+            await run.go()
+            # A signal that comes now finds nothing to end; the report is written all the same.
+            result = seal(folder, recorder)
+            if run.failure is not None:
+                raise run.failure
+            return folder, result
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        text = f"the run's folder {folder} cannot be made: {error.strerror}"
+        raise UsageError(f"{text}; choose another --output-root") from error
+
+
+def _refuse_secret_parameters(plan: Plan, redactor: Redactor) -> None:
+    faults = [
+        f"parameter {name} of {job.name} holds the value of a secret; give it by the environment"
+        for job in plan.jobs
+        for name, value in job.parameters.items()
+        if redactor.findings(json.dumps(value, ensure_ascii=False))
+    ]
+    if faults:
+        raise ParameterError("; ".join(faults))
+
+
+class _Run:
+    """The state of one run while it goes on."""
+
+    def __init__(self, plan: Plan, settings: RunSettings, folder: Path, recorder: Recorder) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._folder = folder
+        self._recorder = recorder
+        self._waiting = list(plan.jobs)
+        self._execution: Execution | None = None
+        self._cancelled = False
+        self._going: asyncio.Future[None] | None = None
+        self.failure: Exception | None = None
+        """An error that nothing of the run's surroundings explains."""
+
+    async def go(self) -> None:
+        planned = tuple(job.planned() for job in self._plan.jobs)
+        started = (self._plan.run, labkit.__version__, self._plan.environment, planned)
+        self._record(RunStarted(time.time(), *started))
+        self._going = asyncio.ensure_future(self._work())
+        try:
+            await self._going
+        except asyncio.CancelledError:
+            if not self._cancelled:
+                raise
+        except InfrastructureError as error:
+            self._record(InfrastructureFailed(time.time(), str(error)))
+        except Exception as error:  # noqa: BLE001 - raised once the report is written
+            self.failure = error
+            told = f"labkit itself failed with {type(error).__name__}: {error}"
+            self._record(InfrastructureFailed(time.time(), told))
+        for job in self._waiting:
+            text = "the run ended before this notebook's turn"
+            ended = (job.name, Ending.NEVER_STARTED, text, None, 0.0)
+            self._record(NotebookEnded(time.time(), *ended))
+
+    def _record(self, entry: Entry) -> None:
+        self._recorder.record(entry)
+
+    @contextlib.contextmanager
+    def ending_early(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the run in order while the block runs."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._cancel, number)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _cancel(self, number: signal.Signals) -> None:
+        if self._cancelled:
+            return
+        self._cancelled = True
+        self._record(RunCancelled(time.time(), number.name))
+        if self._execution is not None:
+            self._execution.stop(Ending.CANCELLED)
+        elif self._going is not None:
+            self._going.cancel()
+
+    async def _work(self) -> None:
+        settings = self._settings
+        async with (
+            open_services(
+                settings.environment, cache=settings.cache, allow_hosts=settings.allow_hosts
+            ) as services,
+            keep() as keeper,
+            LeaseHolder(services) as holder,
+        ):
+            self._meet(services)
+            bench = Bench(
+                holder,
+                self._recorder,
+                folder=keeper.folder,
+                environment=settings.environment,
+                working_folder=settings.working_folder,
+            )
+            while self._waiting and not self._cancelled:
+                await self._run_job(bench, self._waiting.pop(0))
+
+    def _meet(self, services: Services) -> None:
+        urls = (services.postgres.url, services.redis.url)
+        named = {f"url {number}": url.reveal() for number, url in enumerate(urls)}
+        self._recorder.keep_secret((*urls, *secrets_in(named)))
+        versions = (services.postgres.version, services.redis.version)
+        self._record(ServicesReady(time.time(), versions))
+
+    async def _run_job(self, bench: Bench, job: Job) -> None:
+        self._record(NotebookStarted(time.time(), job.name))
+        started = time.monotonic()
+        ended = Ended(Ending.NO_KERNEL, "labkit itself failed, see what the run tells")
+        try:
+            async with bench.place(job) as place:
+                ended = await self._execute(job, place)
+        except asyncio.CancelledError:
+            ended = Ended(Ending.CANCELLED, "the run was cancelled before the kernel ran")
+            raise
+        except InfrastructureError as error:
+            ended = Ended(Ending.NO_LEASE, str(error))
+        finally:
+            seconds = time.monotonic() - started
+            told = (job.name, ended.ending, ended.detail, ended.cell, seconds)
+            self._record(NotebookEnded(time.time(), *told))
+
+    async def _execute(self, job: Job, place: KernelPlace) -> Ended:
+        output = self._folder / f"{job.name}.ipynb"
+        self._execution = Execution(
+            place,
+            NotebookObserver(job.name, self._recorder),
+            redactor=self._recorder.redactor,
+            deadline_s=job.deadline_s,
+            grace_s=self._settings.grace_s,
+        )
+        try:
+            return await asyncio.to_thread(_papermill, job, output, self._execution)
+        finally:
+            self._execution = None
+            finish_notebook(output, job, self._recorder.redactor)
+
+
+def _papermill(job: Job, output: Path, execution: Execution) -> Ended:
+    """Execute one notebook by papermill; how it ended stands in the execution, whatever raised."""
+    with contextlib.suppress(PapermillExecutionError, DeadKernelError, KernelUnavailable):
+        papermill.execute_notebook(
+            _literally(job.source),
+            _literally(output),
+            dict(job.parameters),
+            engine_name="labkit",
+            kernel_name="python3",  # the engine takes this interpreter's, whatever it is called
+            language="python",
+            progress_bar=False,
+            execution=execution,
+        )
+    if execution.ended is None:
+        text = "the engine labkit was not used; install the distribution that brings it"
+        raise KernelUnavailable(text)
+    return execution.ended
+
+
+def _literally(path: Path) -> str:
+    """The path for papermill, which would fill in parameters at its braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")

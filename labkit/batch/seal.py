@@ -1,0 +1,78 @@
+"""The end of a run's folder: nothing in it holds a secret, or it says so and nothing else.
+
+Notebooks and journal are searched first, then the reports that are built from them. A file that
+holds a secret is replaced by a note of where it was found, and the run ends with exit code 5.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import nbformat
+from papermill.execute import remove_error_markers
+
+from labkit.batch.plan import Job
+from labkit.batch.recorder import Recorder
+from labkit.journal import RunEnded, SecretFound
+from labkit.redaction import Finding, Redactor, scan
+from labkit.reports.build import build_reports, update_latest
+from labkit.reports.read import JOURNAL
+from labkit.reports.results import RunResult
+from labkit.reports.withheld import withheld_note
+
+
+def finish_notebook(path: Path, job: Job, redactor: Redactor) -> None:
+    """Give an executed notebook its last form.
+
+    Paths of this machine and papermill's own error cells, which shift the others, are taken out,
+    and secrets out of its metadata. A notebook that was never written stays so.
+    """
+    if not path.exists():
+        return
+    notebook = remove_error_markers(nbformat.read(path, as_version=4))
+    paths = {"input_path": job.written, "output_path": path.name}
+    notebook.metadata.setdefault("papermill", {}).update(paths)
+    notebook.metadata = nbformat.from_dict(redactor.value(notebook.metadata))
+    unfinished = path.with_suffix(".part")
+    nbformat.write(notebook, unfinished)
+    unfinished.replace(path)
+
+
+def seal(folder: Path, recorder: Recorder) -> RunResult:
+    """Search the run's files for secrets, end the journal, and build the reports.
+
+    Returns what the reports say. Raises `UsageError` when the folder cannot be written to.
+    """
+    notebooks = sorted(path for path in folder.glob("*.ipynb") if path.is_file())
+    _withhold(folder, notebooks, recorder)
+    recorder.record(RunEnded(time.time()))
+    _withhold(folder, [folder / JOURNAL], recorder)
+    result = build_reports(folder)
+    inputs = {*notebooks, folder / JOURNAL}
+    reports = sorted(path for path in folder.rglob("*") if path.is_file() and path not in inputs)
+    if _withhold(folder, reports, recorder):
+        result = build_reports(folder)
+    update_latest(folder)
+    return result
+
+
+def _withhold(folder: Path, paths: list[Path], recorder: Recorder) -> bool:
+    found = False
+    for path in paths:
+        findings = scan(path, recorder.redactor)
+        if findings:
+            found = True
+            where = _where(findings)
+            name = path.relative_to(folder)
+            # The journal's note says the same, in the place of all that was told before.
+            recorder.record(SecretFound(time.time(), str(name), where))
+            path.write_bytes(withheld_note(name, where))
+    return found
+
+
+def _where(findings: tuple[Finding, ...]) -> str:
+    first, more = findings[0], len(findings) - 1
+    place = first.place or "the file"
+    others = f", and {more} more" if more else ""
+    return f"a secret, {first.form}, in {place}, line {first.line}{others}"

@@ -1,0 +1,1 @@
+"""What the commands do, once the door has read them."""

@@ -1,0 +1,103 @@
+"""`labkit list`: what a project can show, and why it matters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from labkit.commands.console import console, print_hanging
+from labkit.errors import NotebookError
+from labkit.notebook import BusinessValue, NotebookSource, read_notebook
+from labkit.parameter_types import describe
+from labkit.project import Project, find_project
+from labkit.reports.texts import one_line
+
+
+def show_areas(*, as_json: bool) -> int:
+    """Print the project's areas, for people or as JSON; 0.
+
+    Raises `NotebookError` for the notebooks that cannot be read, after the others were shown, and
+    `UsageError` where there is no project.
+    """
+    project = find_project(Path.cwd())
+    notebooks, faults = _read(project.project_notebooks())
+    out = console()
+    if as_json:
+        document = {"areas": [_area_json(notebook, project) for notebook in notebooks]}
+        out.print(json.dumps(document, indent=2), soft_wrap=True)
+    else:
+        _print(notebooks, project, out)
+    if faults:
+        raise NotebookError("\n".join(faults))
+    return 0
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[NotebookSource], list[str]]:
+    notebooks, faults = [], []
+    for path in paths:
+        try:
+            notebooks.append(read_notebook(path))
+        except NotebookError as error:
+            faults.append(str(error))
+    return notebooks, faults
+
+
+def _source(notebook: NotebookSource, project: Project) -> str:
+    return notebook.path.relative_to(project.root).as_posix()
+
+
+def _area_json(notebook: NotebookSource, project: Project) -> dict[str, Any]:
+    return {
+        "name": notebook.name,
+        "title": notebook.title,
+        "source": _source(notebook, project),
+        "business_value": _business_value_json(notebook.business_value),
+        "parameters": [
+            {"name": one.name, "type": describe(one.type), "default": one.default}
+            for one in notebook.parameters
+        ],
+        "checks": [{"name": check.name, "claim": check.claim} for check in notebook.checks],
+    }
+
+
+def _business_value_json(value: BusinessValue | None) -> dict[str, str] | None:
+    """Its lines by name, an empty one where it is not stated; the whole text is the notebook's."""
+    if value is None:
+        return None
+    return {name: line for name, line in asdict(value).items() if name != "text"}
+
+
+def _print(notebooks: Sequence[NotebookSource], project: Project, out: Console) -> None:
+    if not notebooks:
+        out.print(f"no notebook in {project.notebooks} can be listed", soft_wrap=True)
+    for number, notebook in enumerate(notebooks):
+        if number:
+            out.print()
+        _print_area(notebook, project, out)
+
+
+def _print_area(notebook: NotebookSource, project: Project, out: Console) -> None:
+    heading = Text(notebook.name, style="bold")
+    out.print(heading.append(f"  {one_line(notebook.title)}", style="not bold"), soft_wrap=True)
+    for label, value in _facts(notebook, project):
+        print_hanging(out, Text(f"  {label:<16}  ", style="cyan"), Text(one_line(value)))
+    for check in notebook.checks:
+        print_hanging(out, Text("  "), Text(check.name, style="green"))
+        print_hanging(out, Text("    "), Text(one_line(check.claim)))
+
+
+def _facts(notebook: NotebookSource, project: Project) -> Iterator[tuple[str, str]]:
+    """Where it lies, the stated lines of its business value, and its parameters."""
+    yield "notebook", _source(notebook, project)
+    for name, line in (_business_value_json(notebook.business_value) or {}).items():
+        if line:
+            yield name.replace("_", " "), line
+    if notebook.parameters:
+        declared = (f"{one.name}: {describe(one.type)}" for one in notebook.parameters)
+        yield "parameters", ", ".join(declared)

@@ -1,0 +1,126 @@
+"""`labkit run` and `labkit report`: from notebooks to a verdict, and the same verdict once more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from labkit.batch.plan import make_plan
+from labkit.batch.progress import progress
+from labkit.batch.run import RunSettings, run_plan
+from labkit.commands.console import console, near
+from labkit.environment import IsolatedEnvironment
+from labkit.errors import UsageError
+from labkit.ids import RunID
+from labkit.project import nearest_project
+from labkit.record_view import SYMBOLS
+from labkit.records import Outcome
+from labkit.reports.build import LATEST, build_reports
+from labkit.reports.read import JOURNAL
+from labkit.reports.results import RunResult
+from labkit.reports.texts import gist, verdict
+from labkit.reports.troubles import Trouble, troubles
+from labkit.services.places import default_cache
+
+_STYLES: Final = {Outcome.BROKEN: "bold red", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
+
+
+def run(
+    selections: Sequence[str],
+    *,
+    environment: str,
+    output_root: Path | None,
+    allow_hosts: Sequence[str],
+    deadline_s: float,
+    files: Sequence[Path],
+    yamls: Sequence[str],
+    texts: Sequence[tuple[str, str]],
+    raws: Sequence[tuple[str, str]],
+) -> int:
+    """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
+
+    Raises `UsageError`, with all that is wrong, before anything is started.
+    """
+    here = Path.cwd()
+    project = nearest_project(here)
+    plan = make_plan(
+        project,
+        selections,
+        run=RunID.new(),
+        environment=environment,
+        deadline_s=deadline_s,
+        files=files,
+        yamls=yamls,
+        texts=texts,
+        raws=raws,
+    )
+    root = project.root if project else here
+    sys.path.append(str(root))  # for a target of the project's own, as in the kernels
+    variables = IsolatedEnvironment.of_process().as_mapping()
+    settings = RunSettings(
+        output_root=output_root or _outputs(here),
+        environment=variables,
+        cache=default_cache(variables),
+        allow_hosts=tuple(allow_hosts),
+        working_folder=root,
+    )
+    # papermill warns of parameters that no cell declares; the plan has judged them already.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    with progress(console(stderr=True)) as watch:
+        folder, result = asyncio.run(run_plan(plan, settings, watch))
+    _tell(result, folder, console())
+    return result.exit_code
+
+
+def report(run: str) -> int:
+    """Rebuild all reports of a run and tell its verdict; 0, since that could be done.
+
+    Raises `UsageError` when there is no such run or its reports cannot be built.
+    """
+    folder = _find_run(run, _outputs(Path.cwd()))
+    _tell(build_reports(folder), folder, console())
+    return 0
+
+
+def _outputs(here: Path) -> Path:
+    """Where runs go, and are looked for: the project's own place, else here."""
+    project = nearest_project(here)
+    return project.outputs if project else here / "outputs"
+
+
+def _find_run(name: str, outputs: Path) -> Path:
+    """The folder of a run, given by its path, its id or as `latest`."""
+    latest = outputs / LATEST
+    if name == LATEST and latest.is_file():  # where links are not allowed
+        name = latest.read_text(encoding="utf-8").strip()
+    candidates = (outputs / name, Path(name))
+    found = next((folder for folder in candidates if (folder / JOURNAL).is_file()), None)
+    if found is None:
+        raise UsageError(
+            f"{name!r:.200} is neither a run in {near(outputs)} nor the folder of one; name one"
+            f" by its id, its path or {LATEST}"
+        )
+    return found.resolve()
+
+
+def _tell(result: RunResult, folder: Path, out: Console) -> None:
+    """What is red, a line each, and the verdict with the way to the report."""
+    for trouble in troubles(result):
+        out.print(_line(trouble), soft_wrap=True)
+    style = "bold green" if result.is_green else "bold red"
+    page = near(folder / "index.html")
+    out.print(Text.assemble((verdict(result), style), f" · {page}"), soft_wrap=True)
+
+
+def _line(trouble: Trouble) -> Text:
+    sign = f"{SYMBOLS[trouble.outcome]} {trouble.outcome}"
+    name = " / ".join(part for part in (trouble.notebook, trouble.check) if part) or "the run"
+    why = f"({trouble.reason}) {gist(trouble.detail)}".rstrip()
+    return Text.assemble((sign, _STYLES[trouble.outcome]), f" {name} ", (why, "dim"))

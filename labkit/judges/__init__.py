@@ -1,0 +1,1 @@
+"""Judges: pure functions from a recorded history to a verdict with a reason code."""

@@ -1,0 +1,272 @@
+"""What a notebook opens: services, a target on a lease of its own, and checks.
+
+::
+
+    lab = await Lab.open("database_transactions", environment=environment, target=target, seed=seed)
+    async with lab.check("name", "claim") as check: ...
+    await lab.close()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Final, Self
+
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+
+from labkit.checks import Check, SkipCheck, Surroundings
+from labkit.environment import IsolatedEnvironment
+from labkit.errors import NotDeclared, NotGreen, ServiceUnavailable, UsageError
+from labkit.guard import guarded, guarded_block
+from labkit.hostage import Hostage, hostage
+from labkit.output_redaction import guard_output
+from labkit.own_server import OwnServer, own_server
+from labkit.record_view import mime_bundle, plain_text
+from labkit.records import CheckStarted, LabClosed, LabOpened, Outcome, Record, worst
+from labkit.redaction import Redactor, Secret, secrets_in
+from labkit.services import handover
+from labkit.services.endpoints import Lease, secrets_of
+from labkit.services.leases import lease as take_lease
+from labkit.services.open import open_services
+from labkit.services.places import default_cache
+from labkit.targets.loading import load_target
+from labkit.targets.protocols import Capability, DataAccess, Tables, Target, TargetFactory
+from labkit.witness import Witness
+
+DEFAULT_DEADLINE_S: Final = 30.0
+"""The deadline of a check that names none, in seconds."""
+
+_LIBRARIES: Final = ("asyncpg", "ipykernel", "labkit", "papermill", "redis")
+
+
+class Lab:
+    """One notebook's laboratory; made by `Lab.open`."""
+
+    def __init__(
+        self,
+        *,
+        area: str,
+        environment: str,
+        seed: int,
+        check_deadline_s: float,
+        publisher: Publisher,
+    ) -> None:
+        self.area = area
+        self.environment = environment
+        self.seed = seed
+        self.random = random.Random(seed)
+        """Seeded with `seed`, which the report names."""
+        self.lease: Lease
+        self.witness: Witness
+        self._check_deadline_s = check_deadline_s
+        self._publisher = publisher
+        self._settings: Mapping[str, str]
+        self._spec: str
+        self._factory: TargetFactory
+        self._target: Target
+        self._checks: list[Check] = []
+        self._exit = contextlib.AsyncExitStack()
+        self._closed: LabClosed | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        area: str,
+        *,
+        environment: str = "test",
+        target: str = "labkit.reference:Platform",
+        seed: int = 0,
+        check_deadline_s: float = DEFAULT_DEADLINE_S,
+    ) -> Self:
+        """Take a lease, make the target's schema on it and open both target and witness.
+
+        The lease is the one that a run handed over, else one on the services that the environment
+        gives, that `labkit services up` holds, or that are started for this process alone.
+
+        Raises `UsageError` in production, `InfrastructureError` when services or lease cannot be
+        had, and `TargetError` when the target cannot be loaded. What was opened until then is
+        closed again.
+        """
+        if environment == "production":
+            text = "a lab never opens in production; set the parameter environment to another name"
+            raise UsageError(text)
+        lab = cls(
+            area=area,
+            environment=environment,
+            seed=seed,
+            check_deadline_s=check_deadline_s,
+            publisher=Publisher(),
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            await lab._open(stack, target)
+            lab._exit = stack.pop_all()
+        return lab
+
+    async def _open(self, stack: contextlib.AsyncExitStack, target: str) -> None:
+        self._settings = IsolatedEnvironment.of_process().as_mapping()
+        self._publisher.note_starts_for(self._settings)
+        lease, secrets = await _leased(stack, self._settings)
+        self._publisher.keep_secret((*secrets, *secrets_in(self._settings)))
+        self.lease, self._spec, self._factory = lease, target, load_target(target)
+        await self._factory.install(lease)
+        self._target = await stack.enter_async_context(self._factory(lease))
+        self.witness = await stack.enter_async_context(Witness(lease))
+        self._publisher.emit(
+            LabOpened(
+                area=self.area,
+                environment=self.environment,
+                target=self._target.name,
+                seed=self.seed,
+                lease=lease.id,
+                services=lease.services,
+                libraries=tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES),
+                opened_at=time.time(),
+            )
+        )
+
+    @property
+    def data(self) -> DataAccess:
+        """Area 4 of the target; skips the check when the target declared that it lacks it."""
+        return guarded(self._capability(Capability.DATA, lambda: self._target.data))
+
+    @property
+    def tables(self) -> Tables:
+        """Where the target's rows lie, for the witness."""
+        return self._target.tables
+
+    def own_server(self) -> AbstractAsyncContextManager[OwnServer]:
+        """A PostgreSQL of the check's own, with the target on it, to be killed and brought back.
+
+        Skips the check where no server can be started.
+        """
+        return guarded_block(self._own_server())
+
+    @contextlib.asynccontextmanager
+    async def _own_server(self) -> AsyncIterator[OwnServer]:
+        async with contextlib.AsyncExitStack() as stack:
+            starting = own_server(self.lease, self._factory, self._settings)
+            try:
+                server = await stack.enter_async_context(starting)
+            except ServiceUnavailable as error:
+                raise SkipCheck("a server of the check's own", str(error)) from error
+            self._publisher.keep_secret(secrets_of(server.lease))
+            yield server
+
+    def hostage(self, user: str) -> AbstractAsyncContextManager[Hostage]:
+        """A process of the target's, held in the middle of a transaction of `user`."""
+        return guarded_block(hostage(self.lease, self._spec, user=user))
+
+    def _capability(self, capability: Capability, get: Callable[[], DataAccess]) -> DataAccess:
+        why = self._target.lacks.get(capability)
+        if why is not None:
+            raise SkipCheck(capability, why)
+        try:
+            return get()
+        except (AttributeError, NotImplementedError) as error:
+            text = (
+                f"target {self._target.name} lacks {capability} but does not declare it; "
+                f"name it in the target's `lacks`, with the reason"
+            )
+            raise NotDeclared(text) from error
+
+    def check(self, name: str, claim: str, *, deadline_s: float | None = None) -> Check:
+        """A check, to be entered with `async with`; both texts must be literals in the notebook."""
+        check = Check(
+            name,
+            claim,
+            deadline_s=self._check_deadline_s if deadline_s is None else deadline_s,
+            surroundings=self._publisher.surroundings,
+        )
+        self._checks.append(check)
+        return check
+
+    async def close(self) -> None:
+        """Close what was opened, give the lease back and print the verdict.
+
+        Raises `NotGreen` when any check is not green or none passed, so that every way of running
+        the notebook fails with it. Closing again repeats the verdict alone.
+        """
+        if self._closed is None:
+            await self._exit.aclose()
+            outcomes = [_outcome(check) for check in self._checks]
+            self._closed = LabClosed(worst(outcomes), time.time())
+            self._publisher.emit(self._closed)
+        self._raise_unless_green()
+
+    def _raise_unless_green(self) -> None:
+        outcomes = [_outcome(check) for check in self._checks]
+        red = [
+            f"{check.name} is {_outcome(check)}"
+            for check in self._checks
+            if not _outcome(check).is_green
+        ]
+        if red or Outcome.PASSED not in outcomes:
+            raise NotGreen(f"{self.area}: {', '.join(red) or 'no check passed'}")
+
+
+def _outcome(check: Check) -> Outcome:
+    return check.record.outcome if check.record else Outcome.UNKNOWN
+
+
+async def _leased(
+    stack: contextlib.AsyncExitStack, settings: Mapping[str, str]
+) -> tuple[Lease, tuple[Secret, ...]]:
+    file = settings.get(handover.VARIABLE)
+    if file is not None:
+        given = handover.read_handover(Path(file))
+        return given.lease, given.secrets
+    services = await stack.enter_async_context(
+        open_services(settings, cache=default_cache(settings))
+    )
+    lease = await stack.enter_async_context(take_lease(services))
+    return lease, secrets_of(lease)
+
+
+class Publisher:
+    """Writes records and evidence where the notebook's reader sees them, without secrets."""
+
+    def __init__(self) -> None:
+        self._redactor = Redactor(())
+        self._notes: Path | None = None
+        self.surroundings = Surroundings(
+            emit=self.emit,
+            show=self.show,
+            redact=self._redact,
+            wall_clock=time.time,
+        )
+
+    def keep_secret(self, secrets: tuple[Secret, ...]) -> None:
+        """Take these values out of all that the kernel sends from now on."""
+        self._redactor = self._redactor.joined(secrets)
+        shell: Any = get_ipython()
+        kernel = getattr(shell, "kernel", None)
+        if kernel is not None:
+            guard_output(kernel.session, self._redactor)
+
+    def note_starts_for(self, settings: Mapping[str, str]) -> None:
+        """Note the checks that start for the run that this kernel belongs to, if it does."""
+        file = settings.get(handover.VARIABLE)
+        self._notes = None if file is None else Path(file).parent
+
+    def _redact(self, text: str) -> str:
+        return self._redactor.text(text)
+
+    def emit(self, record: Record) -> None:
+        """Display a record; as a line of text where there is no notebook."""
+        if self._notes is not None and isinstance(record, CheckStarted):
+            handover.note_start(self._notes, record)
+        if get_ipython() is None:
+            print(plain_text(record))  # noqa: T201
+        else:
+            display(mime_bundle(record), raw=True)
+
+    def show(self, evidence: object) -> None:
+        """Display a table or figure."""
+        display(evidence)

@@ -1,0 +1,204 @@
+"""The pages: `index.html` for the run and one document per notebook.
+
+A page is one file: no script, nothing from elsewhere, every payload as escaped text. Templates
+escape by default; the one exception is `markup.Html`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from labkit.errors import RecordError
+from labkit.record_view import SYMBOLS
+from labkit.records import MEDIA_TYPE, Expectation
+from labkit.reports import texts
+from labkit.reports.document import Cell, CellKind, Display, Document, Output, Raised, Stream
+from labkit.reports.markup import Html, identifier, image, markdown, python
+from labkit.reports.parameters import parameters
+from labkit.reports.results import CheckResult, NotebookResult, RunResult
+from labkit.reports.results_json import libraries
+from labkit.reports.troubles import troubles
+from labkit.tables import MEDIA_TYPE as TABLE_MEDIA_TYPE
+from labkit.tables import Table, table_from_json
+
+ROWS: Final = 200
+"""How many rows of a table a page shows."""
+
+_PARAMETER_TAGS: Final = frozenset({"parameters", "injected-parameters"})
+_VALUE_TAG: Final = "business-value"
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One output as the page shows it; exactly one member is there."""
+
+    picture: Html | None = None
+    table: Table | None = None
+    text: str = ""
+    raised: bool = False
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One cell of the document, with the checks that it ran."""
+
+    cell: Cell
+    prose: Html | None
+    code: Html | None
+    summary: str
+    checks: tuple[CheckResult, ...]
+    outputs: tuple[_Shown, ...]
+
+
+def page_name(notebook: NotebookResult) -> str:
+    """The file name of a notebook's page, which is never that of the run's own page."""
+    name = notebook.name
+    return f"{name}.html" if name.casefold() != "index" else f"{name}.notebook.html"
+
+
+def index_html(run: RunResult) -> str:
+    """The page of the run: its verdict, what is red, every check, and what it stands on."""
+    return (
+        _templates()
+        .get_template("index.html")
+        .render(
+            run=run,
+            books={notebook.name: notebook for notebook in run.notebooks},
+            troubles=troubles(run),
+            libraries=libraries(run),
+            notes=tuple(dict.fromkeys((*run.notes, *_service_notes(run)))),
+        )
+    )
+
+
+def notebook_html(run: RunResult, notebook: NotebookResult) -> str:
+    """The page of a notebook: the executed document, each check as a section of it."""
+    document = notebook.document
+    return (
+        _templates()
+        .get_template("notebook.html")
+        .render(
+            run=run,
+            notebook=notebook,
+            parameters=parameters(document) if document else (),
+            value=_business_value(document, notebook) if document else None,
+            parts=tuple(_parts(document, notebook)) if document else (),
+            homeless=tuple(check for check in notebook.checks if check.cell is None),
+        )
+    )
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("labkit.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        symbols=SYMBOLS,
+        verdict=texts.verdict,
+        totals=texts.totals,
+        rows=ROWS,
+        page_name=page_name,
+        counted=texts.counted,
+    )
+    environment.filters.update(
+        capped=texts.capped,
+        line=texts.one_line,
+        gist=texts.gist,
+        identifier=identifier,
+        duration=texts.duration,
+        moment=texts.moment,
+        failing_first=_failing_first,
+        marker=_marker,
+    )
+    return environment
+
+
+def _service_notes(run: RunResult) -> list[str]:
+    return [f"{service.product}: {note}" for service in run.services for note in service.notes]
+
+
+def _failing_first(facts: tuple[Expectation, ...]) -> list[Expectation]:
+    return sorted(facts, key=lambda fact: fact.holds)
+
+
+def _marker(text: str, tone: str) -> str:
+    """A sign for a tone, where the text does not begin with a sign of its own."""
+    sign = {"good": "✓", "bad": "✗"}.get(tone, "")
+    return "" if not text or not text[0].isalnum() else sign
+
+
+def _business_value(document: Document, notebook: NotebookResult) -> Html | None:
+    told = [
+        _without_title(cell.source, notebook.title)
+        for cell in document.cells
+        if _VALUE_TAG in cell.tags
+    ]
+    return markdown("\n\n".join(told)) if told else None
+
+
+def _without_title(source: str, title: str) -> str:
+    """The Markdown without the notebook's title, which the page shows itself."""
+    first, _, rest = source.lstrip().partition("\n")
+    return rest if first.strip() == f"# {title}" else source
+
+
+def _parts(document: Document, notebook: NotebookResult) -> Iterator[_Part]:
+    for cell in document.cells:
+        if _VALUE_TAG in cell.tags or not cell.source.strip():
+            continue
+        source = _without_title(cell.source, notebook.title)
+        checks = tuple(check for check in notebook.checks if check.cell == cell.index)
+        yield _Part(
+            cell=cell,
+            prose=markdown(source) if cell.kind is CellKind.MARKDOWN else None,
+            code=python(cell.source) if cell.kind is CellKind.CODE else None,
+            summary=_summary(cell, checks),
+            checks=checks,
+            outputs=tuple(_shown(cell.outputs)),
+        )
+
+
+def _summary(cell: Cell, checks: tuple[CheckResult, ...]) -> str:
+    """One line that stands for a folded cell."""
+    if checks:
+        return "check " + ", ".join(texts.one_line(check.name) for check in checks)
+    if cell.tags & _PARAMETER_TAGS:
+        return "the parameters"
+    lines = cell.source.split("\n")
+    dull = ("import ", "from ", "#")
+    told = itertools.dropwhile(lambda line: not line.strip() or line.startswith(dull), lines)
+    return texts.one_line("\n".join(told) or cell.source, 90)
+
+
+def _shown(outputs: tuple[Output, ...]) -> Iterator[_Shown]:
+    for output in outputs:
+        match output:
+            case Stream(text):
+                yield _Shown(text=text)
+            case Raised(name, value, traceback):
+                yield _Shown(text=traceback or f"{name}: {value}", raised=True)
+            case Display() if MEDIA_TYPE not in output.data:
+                yield _display(output)
+
+
+def _display(display: Display) -> _Shown:
+    """The richest form that is safe: a table, a picture, or plain text."""
+    try:
+        return _Shown(table=table_from_json(display.data.get(TABLE_MEDIA_TYPE)))
+    except RecordError:
+        pass
+    picture = image(display)
+    if picture is not None:
+        return _Shown(picture=picture)
+    text = display.text("text/plain")
+    kinds = ", ".join(sorted(display.data)) or "no form at all"
+    return _Shown(text=f"(an output without a plain text: {kinds})" if text is None else text)

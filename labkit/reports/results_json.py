@@ -1,0 +1,73 @@
+"""`results.json`: the run for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from labkit.reports.results import CheckResult, NotebookResult, Problem, RunResult
+
+
+def results_json(run: RunResult) -> str:
+    """The whole run as JSON, every expectation included.
+
+    `seed` and `target` are those of all notebooks, or null where the notebooks differ.
+    """
+    value = {
+        "run_id": run.run,
+        "exit_code": run.exit_code,
+        "outcome": run.outcome,
+        "environment": run.environment,
+        "started_at": run.started_at,
+        "seconds": run.seconds,
+        "seed": _common([opened.seed for opened in run.opened]),
+        "target": _common([opened.target for opened in run.opened]),
+        "versions": {
+            "labkit": run.labkit,
+            "services": [asdict(service) for service in run.services],
+            "libraries": libraries(run),
+        },
+        "problems": _problems(run.problems),
+        "notes": run.notes,
+        "notebooks": [_notebook(notebook) for notebook in run.notebooks],
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def libraries(run: RunResult) -> dict[str, str]:
+    """The libraries' versions, by name; where notebooks differ, all of them."""
+    met = sorted({pair for opened in run.opened for pair in opened.libraries})
+    names = dict.fromkeys(name for name, _ in met)
+    return {name: ", ".join(v for other, v in met if other == name) for name in names}
+
+
+def _common(values: Sequence[object]) -> object:
+    return values[0] if values and all(value == values[0] for value in values) else None
+
+
+def _notebook(notebook: NotebookResult) -> dict[str, object]:
+    opened = notebook.opened
+    return {
+        "name": notebook.name,
+        "title": notebook.title,
+        "source": notebook.source,
+        "outcome": notebook.outcome,
+        "ending": notebook.ending,
+        "detail": notebook.detail,
+        "cell": notebook.cell,
+        "seconds": notebook.seconds,
+        "area": opened.area if opened else None,
+        "seed": opened.seed if opened else None,
+        "target": opened.target if opened else None,
+        "problems": _problems(notebook.problems),
+        "checks": [_check(check) for check in notebook.checks],
+    }
+
+
+def _check(check: CheckResult) -> dict[str, object]:
+    return asdict(check)
+
+
+def _problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    return [asdict(problem) for problem in problems]

@@ -1,0 +1,1 @@
+"""Where a real PostgreSQL and Redis come from, and the leases that a notebook gets on them."""

@@ -1,0 +1,31 @@
+"""What a server says that it is, asked over a connection of the lab's own."""
+
+from __future__ import annotations
+
+from labkit.records import ServiceVersion
+from labkit.services.connect import postgres_session, redis_session
+from labkit.services.endpoints import Origin, Server
+from labkit.services.urls import PostgresUrl, RedisUrl
+
+
+async def greet_postgres(url: PostgresUrl, origin: Origin) -> Server:
+    """The PostgreSQL at `url`, with its version; raises `ServiceUnavailable` or `LeaseError`."""
+    async with postgres_session(url, doing="ask for the version") as session:
+        told = str(await session.fetchval("SHOW server_version"))
+    version = ServiceVersion("postgres", "PostgreSQL", told.split(maxsplit=1)[0], origin)
+    return Server(url.secret, version)
+
+
+async def greet_redis(url: RedisUrl, origin: Origin) -> Server:
+    """The Redis at `url`, named as what it says; raises `ServiceUnavailable` or `LeaseError`.
+
+    Valkey names itself and gives the version of Redis that it is compatible with beside its own.
+    """
+    async with redis_session(url, doing="ask for the version") as session:
+        told = str(await session.command("INFO", "server"))
+    facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    if facts.get("server_name") == "valkey":
+        version = ServiceVersion("redis", "Valkey", facts["valkey_version"], origin)
+    else:
+        version = ServiceVersion("redis", "Redis", facts["redis_version"], origin)
+    return Server(url.secret, version)

@@ -1,0 +1,80 @@
+"""From a name to a target: the only way by which the lab reaches a platform."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import cast
+
+from labkit.errors import TargetError
+from labkit.targets.protocols import Capability, Tables, TargetFactory
+
+
+def load_target(spec: str) -> TargetFactory:
+    """The target class that `spec`, such as `labkit.reference:Platform`, names.
+
+    Its module must be importable: nothing is added to `sys.path`, so a project's own folder has to
+    be on it already, as Jupyter and papermill put the notebook's, or be installed.
+
+    Raises `TargetError`, with the cause, when the spec is malformed, nothing is there, the module
+    fails while it is imported, or what is found is not a target.
+    """
+    module, _, name = spec.partition(":")
+    if not name.isidentifier() or not all(map(str.isidentifier, module.split("."))):
+        raise TargetError(f"target {spec!r} must have the form 'package.module:Class'")
+    found: object = _import(spec, module)
+    if not hasattr(found, name):
+        raise TargetError(f"target {spec!r} does not exist: module {module!r} has no {name!r}")
+    factory = getattr(found, name)
+    faults = _faults(factory)
+    if faults:
+        raise TargetError(f"{spec!r} is not a target: {'; '.join(faults)}")
+    return cast(TargetFactory, factory)
+
+
+def _import(spec: str, module: str) -> object:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            raise TargetError(
+                f"target {spec!r} cannot be loaded: there is no module {error.name!r}; install it "
+                "or put its folder on PYTHONPATH"
+            ) from error
+        raise _failing(spec, module, error) from error
+    except Exception as error:
+        raise _failing(spec, module, error) from error
+
+
+def _failing(spec: str, module: str, error: Exception) -> TargetError:
+    return TargetError(
+        f"target {spec!r} cannot be loaded: importing {module!r} raised "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _faults(factory: object) -> list[str]:
+    """What a target class must have and this one has not, each as a clause."""
+    faults = []
+    if not callable(factory):
+        faults.append("it cannot be called with a lease")
+    if not inspect.iscoroutinefunction(getattr(factory, "install", None)):
+        faults.append("it has no coroutine 'install(lease)'")
+    if not isinstance(getattr(factory, "name", None), str):
+        faults.append("it has no text 'name'")
+    if not isinstance(getattr(factory, "tables", None), Tables):
+        faults.append("it has no 'tables' of type Tables")
+    return faults + _faults_of_lacks(getattr(factory, "lacks", None))
+
+
+def _faults_of_lacks(lacks: object) -> list[str]:
+    if not isinstance(lacks, Mapping):
+        return ["it has no mapping 'lacks' (an empty one lacks nothing)"]
+    faults = []
+    for capability, reason in lacks.items():
+        if not isinstance(capability, Capability):
+            faults.append(f"{capability!r} in 'lacks' is not a Capability")
+        elif not isinstance(reason, str) or not reason.strip():
+            faults.append(f"'lacks' gives no reason for {capability}")
+    return faults

@@ -1,0 +1,129 @@
+"""The places of notebooks: a lease each, from a template for each target."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from labkit.batch.bench import Bench
+from labkit.batch.kernels import KernelPlace
+from labkit.batch.plan import Job, make_plan
+from labkit.batch.recorder import Recorder
+from labkit.ids import RunID
+from labkit.journal import Entry, Journal, LeaseNote
+from labkit.services import handover
+from labkit.services.endpoints import Services
+from labkit.services.handover import Handover
+from labkit.services.leases import LeaseHolder
+from tests.batch.runs import notebook, passing, things_on
+
+
+@asynccontextmanager
+async def bench_on(services: Services, root: Path, told: list[Entry]) -> AsyncIterator[Bench]:
+    """A bench with a folder, whose entries can be looked at."""
+    with (root / "journal.ndjson").open("a", encoding="utf-8") as file:
+        recorder = Recorder(Journal(file), told.append)
+        async with LeaseHolder(services) as holder:
+            yield Bench(holder, recorder, folder=root, environment={}, working_folder=root)
+
+
+def jobs(root: Path, target: str, *names: str, deadline_s: float = 60.0) -> Sequence[Job]:
+    """A job for each name, all with the same target."""
+    paths = [notebook(root / f"{name}.ipynb", passing("holds")) for name in names]
+    return make_plan(
+        None,
+        [str(path) for path in paths],
+        run=RunID.new(),
+        environment="test",
+        deadline_s=deadline_s,
+        texts=[("target", target)],
+    ).jobs
+
+
+def handed_over(place: KernelPlace) -> Handover:
+    """What a kernel at the place would be given, which nobody else can read."""
+    file = Path(place.environment[handover.VARIABLE])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
+    return handover.read_handover(file)
+
+
+def test_each_notebook_gets_a_lease_with_the_schema_in_it(
+    tmp_path: Path, services: Services
+) -> None:
+    """Two jobs have two leases, handed over in private files, and none is left."""
+    before = things_on(services)
+    told: list[Entry] = []
+
+    async def leases() -> AsyncIterator[str]:
+        async with bench_on(services, tmp_path, told) as bench:
+            for job in jobs(tmp_path, "labkit.reference:Platform", "one", "two"):
+                async with bench.place(job) as place:
+                    lease = handed_over(place).lease
+                    connection = await asyncpg.connect(lease.owner_url.reveal())
+                    assert await connection.fetchval("SELECT count(*) FROM threads") == 0
+                    await connection.close()
+                    yield lease.id
+
+    async def collected() -> list[str]:
+        return [lease async for lease in leases()]
+
+    assert len(set(asyncio.run(collected()))) == 2
+    assert told == []
+    assert things_on(services) <= before
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("nowhere_to_be_found:Target", "there is no module 'nowhere_to_be_found'"),
+        ("tests.batch.targets:Uninstallable", "its install raised ZeroDivisionError"),
+        ("tests.batch.targets:Endless", "its install raised TimeoutError"),
+    ],
+)
+def test_a_target_without_a_template_is_noted_once(
+    target: str, why: str, tmp_path: Path, services: Services
+) -> None:
+    """Its notebooks get empty leases, and tell themselves what is wrong."""
+    before = things_on(services)
+    told: list[Entry] = []
+
+    async def take() -> None:
+        async with bench_on(services, tmp_path, told) as bench:
+            for job in jobs(tmp_path, target, "one", "two", deadline_s=0.2):
+                async with bench.place(job) as place:
+                    assert place.environment[handover.VARIABLE]
+
+    asyncio.run(take())
+    [note] = told
+    assert isinstance(note, LeaseNote)
+    assert note.text.startswith(f"no template for target {target}: ")
+    assert why in note.text
+    assert things_on(services) <= before
+
+
+def test_a_notebook_without_a_target_gets_an_empty_lease(
+    tmp_path: Path, services: Services
+) -> None:
+    """Nothing is loaded for it; the lease's passwords are kept out of the journal."""
+    told: list[Entry] = []
+
+    async def take() -> str:
+        async with bench_on(services, tmp_path, told) as bench:
+            [job] = jobs(tmp_path, "labkit.reference:Platform", "one")
+            bare = replace(job, notebook=replace(job.notebook, parameters=()), parameters={})
+            async with bench.place(bare) as place:
+                url = handed_over(place).lease.owner_url.reveal()
+                bench._recorder.record(LeaseNote(0.0, url))
+                return url
+
+    url = asyncio.run(take())
+    assert told == [LeaseNote(0.0, "***")]
+    assert url not in (tmp_path / "journal.ndjson").read_text()

@@ -1,0 +1,417 @@
+"""Real notebooks, run by the real batch: each way to end has its own outcome and reason."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from labkit.journal import Ending
+from labkit.records import Outcome
+from labkit.services.endpoints import Services
+from labkit.services.urls import PostgresUrl
+from tests.batch.runs import (
+    OPEN,
+    PARAMETERS,
+    Ran,
+    check,
+    failing,
+    is_running,
+    notebook,
+    outcomes,
+    passing,
+    problems,
+    run,
+    things_on,
+    variables,
+)
+from tests.notebook_files import code, write
+
+SECRET: Final = "sesame-opens-8841"
+
+HOLDS: Final = 'check.equal(1, 1, "one", reason="not-one")'
+LEAKED_CONNECTION: Final = f"""
+import asyncpg
+left = await asyncpg.connect(lab.lease.owner_url.reveal())
+{HOLDS}"""
+DIES_IN_THE_BACKGROUND: Final = f"""
+import asyncio
+async def die():
+    raise OSError("in the background")
+task = asyncio.create_task(die())
+await asyncio.wait({{task}})
+{HOLDS}"""
+RESISTS: Final = """
+import time
+while True:
+    try:
+        time.sleep(60)
+    except BaseException:
+        pass"""
+TELLS_SECRETS: Final = """
+import base64, os
+from IPython.display import HTML
+secret = os.environ["SOME_SECRET"]
+print(secret)
+print(secret[:6], end="", flush=True)
+print(secret[6:])
+print(lab.lease.owner_url.reveal())
+open("leased", "w").write(lab.lease.owner_url.reveal())
+encoded = base64.b64encode(secret.encode()).decode()
+display(HTML(f"<b>{secret}</b>"))
+display({"image/png": encoded, "text/plain": ""}, raw=True)"""
+EXPECTS_A_SECRET: Final = """
+check.equal(secret, "nothing", f"the label {secret}", reason="told")
+check.note(secret)
+raise ValueError(secret)"""
+LEAVES_A_PROCESS: Final = """
+import subprocess
+with open("left", "w") as file:
+    file.write(str(subprocess.Popen(["sleep", "300"]).pid))"""
+
+
+@dataclass(frozen=True)
+class Book:
+    """A notebook's cells between opening and closing its lab, and how it must end."""
+
+    ending: Ending
+    cells: Sequence[NotebookNode]
+    outcomes: Mapping[str, str]
+    problems: Sequence[str] = ()
+    before: Sequence[NotebookNode] = ()
+    """Cells ahead of the one that opens the lab."""
+    after: Sequence[NotebookNode] = (code("await lab.close()"), code(""))
+    """Cells at the end; an editor leaves an empty one there."""
+
+    def write(self, path: Path) -> Path:
+        """The notebook as a file."""
+        return write(path, PARAMETERS, *self.before, OPEN, *self.cells, *self.after)
+
+
+def never(*names: str) -> dict[str, str]:
+    """The outcomes of checks that were not reached."""
+    return dict.fromkeys(names, "unknown never-ran")
+
+
+BOOKS: Final[Mapping[str, Book]] = {
+    "red": Book(
+        Ending.REACHED_THE_END,
+        [
+            failing("fails"),
+            check("compares_nothing", "pass"),
+            check("raises", "1 / 0"),
+            check("leaves_an_error", DIES_IN_THE_BACKGROUND),
+            check("leaves_a_task", f"task = asyncio.create_task(asyncio.sleep(300))\n{HOLDS}"),
+            check("leaves_a_connection", LEAKED_CONNECTION),
+            check("awaits", "await asyncio.sleep(300)", deadline_s=0.2),
+            check("blocks", "import time\ntime.sleep(300)", deadline_s=0.2),
+            check("tells", f"{TELLS_SECRETS}\n{EXPECTS_A_SECRET}"),
+            code("1 / 0", "skip-execution"),
+            code("raise ValueError(secret)", "raises-exception"),
+            check("is_left_out", HOLDS, tags=("skip-execution",)),
+            passing("goes_on"),
+        ],
+        {
+            "fails": "failed not-two",
+            "compares_nothing": "broken vacuous",
+            "raises": "broken exception",
+            "leaves_an_error": "broken background-error",
+            "leaves_a_task": "broken leaked-task",
+            "leaves_a_connection": "broken leaked-connection",
+            "awaits": "broken deadline",
+            "blocks": "broken deadline",
+            "tells": "broken exception",
+            "is_left_out": "unknown never-ran",
+            "goes_on": "passed",
+        },
+    ),
+    "odd {place} é": Book(
+        Ending.REACHED_THE_END,
+        [
+            passing("goes_on"),
+            code(LEAVES_A_PROCESS),
+            code("for line in range(100_000): print(line)"),
+            code('print("x" * 5_000_000)'),
+            code("for number in range(300): display(number)"),
+            code('display({"image/png": None, "text/plain": "odd"}, raw=True)'),
+        ],
+        {"goes_on": "passed"},
+    ),
+    "resisting": Book(
+        Ending.CHECK_KILLED,
+        [passing("before"), check("resists", RESISTS, deadline_s=0.2), passing("after")],
+        {"before": "passed", "resists": "broken deadline", **never("after")},
+    ),
+    "killed": Book(
+        Ending.KERNEL_DIED,
+        [passing("before"), check("dies", "import os\nos.kill(os.getpid(), 9)"), passing("after")],
+        {"before": "passed", "dies": "broken kernel-died", **never("after")},
+    ),
+    "killed_between": Book(
+        Ending.KERNEL_DIED,
+        [passing("before"), code("import os\nos.kill(os.getpid(), 9)"), passing("after")],
+        {"before": "passed", **never("after")},
+        ["broken kernel-died"],
+    ),
+    "os_exit": Book(
+        Ending.KERNEL_DIED,
+        [check("dies", "import os\nos._exit(0)"), passing("after")],
+        {"dies": "broken kernel-died", **never("after")},
+    ),
+    "segfault": Book(
+        Ending.KERNEL_DIED,
+        [check("dies", "import ctypes\nctypes.string_at(0)"), passing("after")],
+        {"dies": "broken kernel-died", **never("after")},
+    ),
+    "sys_exit": Book(
+        Ending.STOPPED_EARLY,
+        [passing("before"), code("import sys\nsys.exit(0)"), passing("after")],
+        {"before": "passed", **never("after")},
+        ["broken stopped-early"],
+    ),
+    "exit": Book(
+        Ending.STOPPED_EARLY,
+        [passing("before"), code("exit()"), passing("after")],
+        {"before": "passed", **never("after")},
+        ["broken stopped-early"],
+    ),
+    "importing": Book(
+        Ending.IMPORT_ERROR,
+        [passing("after")],
+        never("after"),
+        ["broken import-error"],
+        before=[code("import nowhere_to_be_found")],
+    ),
+    "raising": Book(
+        Ending.CELL_ERROR,
+        [passing("before"), code("1 / 0"), passing("after")],
+        {"before": "passed", **never("after")},
+        ["broken cell-error"],
+    ),
+    "unclosed": Book(
+        Ending.REACHED_THE_END,
+        [passing("holds")],
+        {"holds": "passed"},
+        ["broken not-closed"],
+        after=[],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the notebooks run."""
+    return tmp_path_factory.mktemp("batch")
+
+
+@pytest.fixture(scope="module")
+def before(services: Services) -> frozenset[str]:
+    """What stood on the servers before any run."""
+    return things_on(services)
+
+
+@pytest.fixture(scope="module")
+def ran(place: Path, services: Services, before: frozenset[str]) -> Iterator[Ran]:
+    """One run of all these notebooks."""
+    paths = [book.write(place / f"{name}.ipynb") for name, book in BOOKS.items()]
+    environment = variables(services, SOME_SECRET=SECRET)
+    yield run(place, *paths, environment=environment)
+    assert things_on(services) <= before
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_each_way_to_end_is_told_apart(name: str, ran: Ran) -> None:
+    """Ending, outcomes and reasons are those of what happened, also in `results.json`."""
+    book = BOOKS[name]
+    result = ran.result.notebooks[list(BOOKS).index(name)]
+    assert result.ending == book.ending, result.detail
+    assert outcomes(result) == book.outcomes
+    assert problems(result) == list(book.problems)
+    told = json.loads((ran.folder / "results.json").read_text())
+    [written] = [one for one in told["notebooks"] if one["name"] == result.name]
+    assert written["ending"] == book.ending
+    assert {one["name"]: one["outcome"] for one in written["checks"]} == {
+        check_name: outcome.split()[0] for check_name, outcome in book.outcomes.items()
+    }
+
+
+def test_a_run_with_anything_red_exits_with_1(ran: Ran) -> None:
+    """The exit code stands in the result and in its file, and no infrastructure is blamed."""
+    assert ran.result.exit_code == 1
+    assert json.loads((ran.folder / "results.json").read_text())["exit_code"] == 1
+    assert ran.result.problems == ()
+    assert ran.result.notes == ()
+
+
+def test_a_secret_that_a_cell_shows_is_masked_in_every_file(ran: Ran, place: Path) -> None:
+    """Printed in pieces, raised, expected, in HTML and in a picture; the lease's URL as well."""
+    leased = (place / "leased").read_text()
+    password = PostgresUrl.parse(leased).password
+    assert password
+    for value in (SECRET, base64.b64encode(SECRET.encode()).decode(), leased, password):
+        assert ran.files_with(value) == []
+    [told] = [one for one in ran.result.checks if one.name == "tells"]
+    assert told.expectations[0].label == "the label ***"
+    assert told.notes == ("***",)
+    assert "ValueError: ***" in told.detail
+    assert printed(ran.folder / "red.ipynb").startswith("***\n***\n***\n")
+
+
+def outputs_of(path: Path) -> list[NotebookNode]:
+    """The outputs of all cells."""
+    cells = nbformat.read(path, as_version=4).cells
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def printed(path: Path) -> str:
+    """All that a notebook's cells have printed."""
+    return "".join(output.text for output in outputs_of(path) if output.get("name") == "stdout")
+
+
+def displayed(path: Path) -> list[str]:
+    """The texts of all displays."""
+    return [output.data.get("text/plain") for output in outputs_of(path) if "data" in output]
+
+
+def test_what_a_notebook_leaves_running_ends_with_it(ran: Ran, place: Path) -> None:
+    """A process that a cell started is gone with its kernel."""
+    assert ran.result.run
+    assert not is_running(int((place / "left").read_text()))
+
+
+def test_a_flood_of_outputs_arrives_whole(ran: Ran) -> None:
+    """Every line and display is in the notebook; what no notebook can hold is told."""
+    path = ran.folder / "odd__place___.ipynb"
+    lines = printed(path).splitlines()
+    assert lines[:100_000] == [str(number) for number in range(100_000)]
+    assert lines[100_000] == "x" * 5_000_000
+    assert set(map(str, range(300))) <= set(displayed(path))
+    assert "left out an output" in path.read_text()
+
+
+def test_a_run_in_which_all_passed_exits_with_0(
+    tmp_path: Path, services: Services, before: frozenset[str]
+) -> None:
+    """Its parameters are those given; the folder of the latest run is this one."""
+    shown = check("sized", 'check.equal(size, 7, "size", reason="other")')
+    book = notebook(tmp_path / "green.ipynb", shown, passing("holds"))
+    ran = run(tmp_path, book, environment=variables(services), texts=(("size", "7"),))
+    assert ran.result.exit_code == 0
+    assert outcomes(ran.notebook("green")) == {"sized": "passed", "holds": "passed"}
+    assert (tmp_path / "outputs" / "latest").resolve() == ran.folder
+    assert things_on(services) <= before
+
+
+def test_a_secret_in_the_source_withholds_the_notebook(tmp_path: Path, services: Services) -> None:
+    """The run exits with 5, and the value stands in none of its files."""
+    books = [
+        notebook(tmp_path / "telling.ipynb", passing("one"), code(f"token = {SECRET!r}")),
+        notebook(tmp_path / "quiet.ipynb", passing("two")),
+    ]
+    ran = run(tmp_path, *books, environment=variables(services, SOME_SECRET=SECRET))
+    assert ran.result.exit_code == 5
+    assert ran.files_with(SECRET) == []
+    assert [found.file for found in ran.result.secrets] == ["telling.ipynb"]
+    assert outcomes(ran.notebook("telling")) == {"one": "unknown withheld"}
+    assert outcomes(ran.notebook("quiet")) == {"two": "passed"}
+
+
+TOUCHES: Final = check("touches", f"lab.data\n{HOLDS}")
+TOUCHES_LATE: Final = check("touches_late", f"{HOLDS}\nlab.data")
+
+
+@pytest.mark.parametrize(
+    ("target", "ending", "told", "wrong"),
+    [
+        (
+            "tests.batch.targets:Lacking",
+            Ending.REACHED_THE_END,
+            {"touches": "skipped lacks-data", "touches_late": "broken skipped-late"},
+            [],
+        ),
+        (
+            "tests.batch.targets:Lying",
+            Ending.REACHED_THE_END,
+            {"touches": "broken exception", "touches_late": "broken exception"},
+            [],
+        ),
+        (
+            "tests.batch.targets:Uninstallable",
+            Ending.CELL_ERROR,
+            never("touches", "touches_late"),
+            ["broken cell-error"],
+        ),
+        (
+            "nowhere_to_be_found:Target",
+            Ending.CELL_ERROR,
+            never("touches", "touches_late"),
+            ["broken cell-error"],
+        ),
+    ],
+)
+def test_a_target_that_cannot_do_it_is_told(
+    target: str,
+    ending: Ending,
+    told: Mapping[str, str],
+    wrong: Sequence[str],
+    tmp_path: Path,
+    services: Services,
+) -> None:
+    """A declared gap skips, unless touched too late; all else is broken; the run exits with 1."""
+    book = notebook(tmp_path / "touching.ipynb", TOUCHES, TOUCHES_LATE)
+    texts = (("target", target),)
+    ran = run(tmp_path, book, environment=variables(services), texts=texts)
+    result = ran.notebook("touching")
+    assert (result.ending, outcomes(result), problems(result)) == (ending, told, wrong)
+    assert ran.result.exit_code == 1
+
+
+def test_a_run_in_which_nothing_passed_is_not_green(tmp_path: Path, services: Services) -> None:
+    """Every check was skipped, for a reason that stands in the report; it exits with 1."""
+    book = notebook(tmp_path / "touching.ipynb", TOUCHES)
+    texts = (("target", "tests.batch.targets:Lacking"),)
+    ran = run(tmp_path, book, environment=variables(services), texts=texts)
+    [skipped] = ran.result.checks
+    assert skipped.outcome is Outcome.SKIPPED
+    assert "it has no database yet" in skipped.detail
+    assert ran.result.exit_code == 1
+
+
+def test_services_that_do_not_answer_exit_with_3(tmp_path: Path, services: Services) -> None:
+    """No notebook starts; the report is there, says why, and shows no password."""
+    book = notebook(tmp_path / "waiting.ipynb", passing("holds"))
+    nobody = f"postgresql://user:{SECRET}@127.0.0.1:1/postgres"
+    ran = run(tmp_path, book, environment=variables(services, LABKIT_POSTGRES_URL=nobody))
+    assert ran.result.exit_code == 3
+    assert ran.notebook("waiting").ending is Ending.NEVER_STARTED
+    assert outcomes(ran.notebook("waiting")) == never("holds")
+    [problem] = ran.result.problems
+    assert "127.0.0.1:1" in problem.detail
+    assert (ran.folder / "index.html").is_file()
+    assert ran.files_with(SECRET) == []
+
+
+def test_a_deadline_ends_a_notebook_and_not_the_run(tmp_path: Path, services: Services) -> None:
+    """What ended before keeps its outcome, the next notebook runs, and the exit code is 4."""
+    waiting = check("waits", "import asyncio\nawait asyncio.sleep(300)", deadline_s=300)
+    books = [
+        notebook(tmp_path / "slow.ipynb", passing("before"), waiting, passing("after")),
+        notebook(tmp_path / "next.ipynb", passing("holds")),
+    ]
+    ran = run(tmp_path, *books, environment=variables(services), deadline_s=6.0)
+    assert ran.result.exit_code == 4
+    slow = ran.notebook("slow")
+    assert slow.ending is Ending.DEADLINE
+    assert outcomes(slow) == {
+        "before": "passed",
+        "waits": "broken interrupted",
+        **never("after"),
+    }
+    assert outcomes(ran.notebook("next")) == {"holds": "passed"}

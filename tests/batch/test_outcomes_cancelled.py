@@ -1,0 +1,173 @@
+"""A run that is told to end, or killed, while it runs: what it reports, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from labkit.journal import Ending
+from labkit.reports.read import read_run
+from labkit.services.endpoints import Services
+from labkit.services.given import POSTGRES_URL, REDIS_URL
+from tests.batch.runs import (
+    Ran,
+    check,
+    is_running,
+    notebook,
+    outcomes,
+    passing,
+    things_on,
+    variables,
+)
+from tests.notebook_files import code
+from tests.services.owners import eventually, kill
+
+DEADLINE_S: Final = 60.0
+
+SHOWS_PROCESSES: Final = """
+import json, os, subprocess
+processes = [os.getpid(), subprocess.Popen(["sleep", "300"]).pid]
+with open("processes", "w") as file:
+    file.write(json.dumps(processes))
+with open("handover", "w") as file:
+    file.write(os.environ["LABKIT_HANDOVER"])"""
+AWAITS: Final = "import asyncio\nawait asyncio.sleep(300)"
+BLOCKS: Final = "import time\ntime.sleep(300)"
+RESISTS: Final = (
+    "while True:\n    try:\n        time.sleep(300)\n    except BaseException:\n        pass"
+)
+
+
+@contextmanager
+def driven(
+    root: Path, waiting: str, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A run of two notebooks, the first of which waits in a check; killed when left."""
+    books = [
+        notebook(
+            root / "first.ipynb",
+            code(SHOWS_PROCESSES),
+            passing("before"),
+            check("waits", waiting, deadline_s=300),
+            passing("after"),
+        ),
+        notebook(root / "second.ipynb", passing("other")),
+    ]
+    argv = [sys.executable, "-m", "tests.batch.driver", str(root), *map(str, books)]
+    with subprocess.Popen(argv, env=dict(environment), cwd=root) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def has_written(root: Path, *words: str) -> bool:
+    """Whether a line of the run's journal holds all these words."""
+    journals = list((root / "outputs").glob("run_*/journal.ndjson"))
+    lines = [line for path in journals for line in path.read_text().splitlines()]
+    return any(all(word in line for word in words) for line in lines)
+
+
+def reported(root: Path) -> Ran:
+    """What the run left in its folder."""
+    [folder] = (root / "outputs").glob("run_*")
+    return Ran(folder, read_run(folder))
+
+
+def processes_of(root: Path) -> list[int]:
+    """The kernel and the process that it started."""
+    pids: list[int] = json.loads((root / "processes").read_text())
+    return pids
+
+
+def is_folder_gone(root: Path) -> bool:
+    """Whether the private folder of the run is gone, in which it handed its lease over."""
+    return not Path((root / "handover").read_text()).parents[1].exists()
+
+
+def processes_with(mark: str) -> list[str]:
+    """The processes whose environment holds a text, where the system shows environments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            found += [path.parent.name] if mark.encode() in path.read_bytes() else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "waiting", "told"),
+    [
+        (signal.SIGINT, AWAITS, "broken interrupted"),
+        (signal.SIGTERM, BLOCKS, "broken interrupted"),
+        (signal.SIGTERM, f"import time\n{RESISTS}", "broken interrupted"),
+    ],
+)
+def test_a_signal_ends_the_run_in_order(
+    number: signal.Signals, waiting: str, told: str, tmp_path: Path, services: Services
+) -> None:
+    """Exit code 4; the report tells what was, lease and kernel with its processes are gone."""
+    before = things_on(services)
+    with driven(tmp_path, waiting, variables(services)) as process:
+        assert eventually(lambda: has_written(tmp_path, "check-began", "waits"))
+        process.send_signal(number)
+        assert process.wait(DEADLINE_S) == 4
+    ran = reported(tmp_path)
+    assert ran.result.exit_code == 4
+    assert [one.ending for one in ran.result.notebooks] == [
+        Ending.CANCELLED,
+        Ending.NEVER_STARTED,
+    ]
+    never = "unknown never-ran"
+    assert outcomes(ran.notebook("first")) == {"before": "passed", "waits": told, "after": never}
+    assert outcomes(ran.notebook("second")) == {"other": never}
+    assert number.name in ran.result.problems[0].detail
+    assert json.loads((ran.folder / "results.json").read_text())["exit_code"] == 4
+    assert (ran.folder / "first.html").is_file()
+    assert not any(map(is_running, processes_of(tmp_path)))
+    assert things_on(services) <= before
+    assert is_folder_gone(tmp_path)
+
+
+def test_a_signal_while_services_start_ends_the_run(tmp_path: Path, services: Services) -> None:
+    """Exit code 4, nothing was started, a report tells it, and no server stays."""
+    mark = f"started-by-{tmp_path}"
+    environment = {
+        name: value
+        for name, value in variables(services, MARK=mark).items()
+        if name not in {POSTGRES_URL, REDIS_URL}
+    }
+    with driven(tmp_path, AWAITS, environment) as process:
+        assert eventually(lambda: has_written(tmp_path, "run-started"))
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 4
+    ran = reported(tmp_path)
+    assert {one.ending for one in ran.result.notebooks} == {Ending.NEVER_STARTED}
+    assert (ran.folder / "index.html").is_file()
+    assert processes_with(mark) == []
+
+
+def test_a_killed_run_leaves_nothing_running(tmp_path: Path, services: Services) -> None:
+    """After `kill -9` kernel, leases and folders go; the report can be made, and says cut off."""
+    before = things_on(services)
+    with driven(tmp_path, AWAITS, variables(services)) as process:
+        assert eventually(lambda: has_written(tmp_path, "check-began", "waits"))
+        assert not things_on(services) <= before
+        process.kill()
+        process.wait(DEADLINE_S)
+        kernel, started = processes_of(tmp_path)
+        kill(started)  # nobody is left who would
+        assert eventually(lambda: not is_running(kernel))
+        assert eventually(lambda: things_on(services) <= before)
+        assert eventually(lambda: is_folder_gone(tmp_path))
+    ran = reported(tmp_path)
+    assert ran.result.exit_code == 4
+    assert ran.notebook("first").ending is None
+    assert outcomes(ran.notebook("first"))["waits"] == "broken cut-off"

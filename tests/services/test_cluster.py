@@ -1,0 +1,114 @@
+"""Clusters are initialised once and copied later, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import ServiceUnavailable
+from labkit.services.binaries import Programs, find_postgres, server_account
+from labkit.services.cluster import Cluster, provide_cluster
+from labkit.services.keeper import keep
+from tests.services.owners import eventually, kill, owner
+
+INITIALISER = """
+import asyncio, json, sys
+from pathlib import Path
+from labkit.services.binaries import find_postgres, server_account
+from labkit.services.cluster import provide_cluster
+from labkit.services.keeper import keep
+async def main():
+    account = server_account()
+    async with keep(account=account) as keeper:
+        print(json.dumps(str(keeper.folder)), flush=True)
+        await provide_cluster(keeper, find_postgres({}), account, Path(sys.argv[1]))
+asyncio.run(main())
+"""
+
+
+def provided(cache: Path, programs: Programs | None = None) -> tuple[str, str, int]:
+    """A cluster's version, initial password and mode, made or copied in a keeper's folder."""
+
+    async def scenario() -> tuple[str, str, int]:
+        account = server_account()
+        async with keep(account=account) as keeper:
+            cluster = await provide_cluster(keeper, programs or find_postgres({}), account, cache)
+            return (
+                (cluster.data / "PG_VERSION").read_text(),
+                cluster.initial_password,
+                cluster.data.stat().st_mode & 0o777,
+            )
+
+    return asyncio.run(scenario())
+
+
+def kept_in(cache: Path) -> list[Path]:
+    """The folders in the cache of clusters."""
+    return sorted(path for path in (cache / "clusters").glob("*") if path.is_dir())
+
+
+def test_a_cluster_is_initialised_once(tmp_path: Path) -> None:
+    """The second cluster is a copy of the first: it has the same password, and mode 0700."""
+    first, second = provided(tmp_path), provided(tmp_path)
+    assert first == second
+    assert first[2] == 0o700
+    [kept] = kept_in(tmp_path)
+    assert (kept / "password").stat().st_mode & 0o777 == 0o600
+    assert Cluster(kept).initial_password == first[1]
+
+
+def test_first_starters_do_not_clash(tmp_path: Path) -> None:
+    """Several who initialise at once all get a cluster, and one of them is kept."""
+
+    async def scenario() -> None:
+        account = server_account()
+
+        async def start() -> None:
+            async with keep(account=account) as keeper:
+                cluster = await provide_cluster(keeper, find_postgres({}), account, tmp_path)
+                assert (cluster.data / "PG_VERSION").exists()
+
+        await asyncio.gather(start(), start())
+
+    asyncio.run(scenario())
+    assert len(kept_in(tmp_path)) == 1
+
+
+def test_half_a_copy_is_never_used(tmp_path: Path) -> None:
+    """What a killed process left half-copied in the cache is removed, not taken for a cluster."""
+    provided(tmp_path)
+    [kept] = kept_in(tmp_path)
+    kept.rename(kept.with_name(f"{kept.name}.partial-0123"))
+    provided(tmp_path)
+    assert kept_in(tmp_path) == [kept]
+
+
+def test_a_starter_killed_at_any_moment_breaks_nothing(tmp_path: Path) -> None:
+    """After a process was killed while it initialised, the next one gets a whole cluster."""
+    with owner(INITIALISER, str(tmp_path)) as (process, folder):
+        eventually(lambda: (Path(folder) / "cluster/data/base").exists() or bool(process.poll()))
+        kill(process.pid)
+        assert eventually(lambda: not Path(folder).exists())
+    assert provided(tmp_path)[2] == 0o700
+
+
+def test_a_wrong_program_is_named(tmp_path: Path) -> None:
+    """A program that is no PostgreSQL, or does not run, is named with what to do."""
+    other = tmp_path / "postgres"
+    other.write_text("#!/bin/sh\necho something else\n")
+    other.chmod(0o755)
+    with pytest.raises(ServiceUnavailable, match="calls itself 'something else"):
+        provided(tmp_path, Programs(tmp_path, "postgres"))
+    other.chmod(0o644)
+    with pytest.raises(ServiceUnavailable, match=r"no PostgreSQL server that runs here.*reinstall"):
+        provided(tmp_path, Programs(tmp_path, "postgres"))
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A cache that is in the way is an error that names the setting."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceUnavailable, match="LABKIT_CACHE_DIR"):
+        provided(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
