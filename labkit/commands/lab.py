@@ -141,8 +141,9 @@ def _passing_on(process: asyncio.subprocess.Process, asked: asyncio.Event) -> It
     def pass_on() -> None:
         asked.set()
         with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-            # JupyterLab asks back at SIGINT, and a shell's background job ignores that.
-            process.send_signal(signal.SIGTERM)
+            # JupyterLab asks back at SIGINT, and a shell's background job ignores that. Not
+            # `Process.send_signal`: it polls, and may take the exit status from the loop's watcher.
+            os.kill(process.pid, signal.SIGTERM)
 
     loop = asyncio.get_running_loop()
     for number in _ENDING:
