@@ -28,7 +28,7 @@ FLOORS: Final = (
     ("services",),
     ("judges",),
     ("checks", "deadlines", "hygiene", "notebook", "parameters", "parameter_types", "project"),
-    ("journal", "record_view", "records", "tables", "json_values"),
+    ("agui", "events", "journal", "record_view", "records", "tables", "json_values"),
     ("", "environment", "errors", "ids", "redaction"),
 )
 """The modules and packages of labkit, from the doors down to the leaves."""
