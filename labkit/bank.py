@@ -16,7 +16,7 @@ from typing import Final
 
 from labkit.display import Picture, figure_svg
 from labkit.judges.transfers import BankHistory, Snapshot, Transfer
-from labkit.targets.protocols import DataAccess
+from labkit.targets.data import DataAccess
 from labkit.witness import Witness, table_name
 
 BALANCE: Final = 100

@@ -36,8 +36,9 @@ from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.leases import lease as take_lease
 from labkit.services.open import open_services
 from labkit.services.places import default_cache
+from labkit.targets.data import DataAccess
 from labkit.targets.loading import load_target
-from labkit.targets.protocols import Capability, DataAccess, Tables, Target, TargetFactory
+from labkit.targets.protocols import Capability, Tables, Target, TargetFactory
 from labkit.witness import Witness
 
 DEFAULT_DEADLINE_S: Final = 30.0

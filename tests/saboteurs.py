@@ -19,7 +19,7 @@ from labkit.reference.schema import Schema
 from labkit.reference.store import Store
 from labkit.reference.transactions import UserTransaction
 from labkit.services.endpoints import Lease
-from labkit.targets.protocols import ExecutionResult, Isolation, Transaction
+from labkit.targets.data import ExecutionResult, Isolation, Transaction
 
 _T = TypeVar("_T")
 

@@ -61,7 +61,16 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "tests/services/test_keeper.py": ("services.keeper_process",),
         "tests/services/test_leases.py": ("services.postgres_leases", "services.redis_leases"),
         "tests/services/test_embedded.py": ("services.scram",),
-        "tests/targets/test_loading.py": ("targets.protocols",),
+        "tests/targets/test_loading.py": (
+            "targets.cache",
+            "targets.configuration",
+            "targets.contexts",
+            "targets.data",
+            "targets.notifications",
+            "targets.pipeline",
+            "targets.protocols",
+            "targets.routing",
+        ),
     }
 )
 """Modules that show only through another one, by the tests of which they are held."""

@@ -22,7 +22,7 @@ from labkit.reference.contexts import UserContext
 from labkit.reference.pool import Pool
 from labkit.reference.refusals import no_such, refusals
 from labkit.reference.transactions import UserTransaction
-from labkit.targets.protocols import ExecutionResult, Isolation, ThreadView, Transaction
+from labkit.targets.data import ExecutionResult, Isolation, ThreadView, Transaction
 
 _T = TypeVar("_T")
 

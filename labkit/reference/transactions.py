@@ -11,7 +11,7 @@ from labkit.ids import MessageID, ThreadID
 from labkit.reference.contexts import UserContext
 from labkit.reference.pool import Connection, is_gone
 from labkit.reference.refusals import no_such, refusals
-from labkit.targets.protocols import Isolation
+from labkit.targets.data import Isolation
 
 _BIND: Final = "select set_config('labkit.acting_user', $1, true)"
 """Names the user to the policies, until the transaction ends."""

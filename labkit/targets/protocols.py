@@ -2,180 +2,84 @@
 
 Rules of the seam:
 
-- every method that acts takes the user for whom it acts; ids are opaque strings here;
+- every method that acts takes the user for whom it acts, or is one of a `Context`, which is that
+  user's; ids are opaque strings here;
 - a refusal is `labkit.errors.Denied` (not yours, or not there) or `labkit.errors.Rejected` (not
   valid), never another error and never a silent nothing;
 - what a target lacks it declares before the run, with a reason, in `lacks`; the lab then skips the
   checks that touch it. An undeclared gap is an error of the target (`NotDeclared`);
-- the witness is not the target: it only learns here where the target's rows lie.
+- the witness is not the target: it only learns here where the target's rows and keys lie.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self
 
-from labkit.judges.schedule import Isolation
 from labkit.services.endpoints import Lease
-
-__all__ = [
-    "Capability",
-    "DataAccess",
-    "ExecutionResult",
-    "Isolation",
-    "Tables",
-    "Target",
-    "TargetFactory",
-    "ThreadView",
-    "Transaction",
-]
-
-_T = TypeVar("_T")
+from labkit.targets.data import DataAccess
 
 
 class Capability(enum.StrEnum):
-    """What a target can offer; the names of the Protocols."""
+    """What a target can offer: a part, or one method of a part that platforms are seen to lack."""
 
+    PIPELINE = "pipeline"
+    PIPELINE_RUNS = "pipeline.runs"
+    PIPELINE_HISTORY = "pipeline.history"
+    PIPELINE_RESUME = "pipeline.resume"
+    LIFECYCLE = "lifecycle"
+    NOTIFICATIONS = "notifications"
+    SOCKETS = "sockets"
+    SOCKETS_QUALITY = "sockets.quality"
+    CONTEXTS = "contexts"
+    CONTEXTS_REVOKE = "contexts.revoke"
     DATA = "data"
-
-
-@dataclass(frozen=True)
-class ThreadView:
-    """A conversation as its user sees it."""
-
-    id: str
-    title: str
-
-
-@dataclass(frozen=True)
-class ExecutionResult:
-    """What a finished execution leaves behind."""
-
-    output: Mapping[str, Any]
-    """JSON values, nested as they come."""
-    duration_s: float
-    tool_calls: int
-    tokens: int
-
-
-class Transaction(Protocol):
-    """One database transaction of one user; its statements commit together or not at all."""
-
-    async def fetch(self, sql: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
-        """Run one statement (`$1`, `$2` … stand for the arguments) and return its rows."""
-        ...
-
-    async def execute(self, sql: str, *arguments: object) -> int:
-        """Run one statement and return how many rows it touched."""
-        ...
-
-    def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A nested block; an error that leaves it undoes the block alone."""
-        ...
-
-    async def create_user(self, user: str) -> None:
-        """Register this transaction's user; raises `Rejected` ("… already exists") when taken."""
-        ...
-
-    async def create_thread(self, title: str) -> str:
-        """Create a thread of this transaction's user; return its id."""
-        ...
-
-    async def add_message(self, thread: str, text: str) -> str:
-        """Append a message to a thread of this user; return its id."""
-        ...
-
-
-class DataAccess(Protocol):
-    """Area 4: transactions, threads, messages and executions, each for one user."""
-
-    def transaction(
-        self, user: str, isolation: Isolation = Isolation.READ_COMMITTED
-    ) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction of `user`: leaving the block commits, an error that leaves it rolls back.
-
-        Waits for a free connection of the pool. Above read committed, the snapshot is taken no
-        later than at the first statement, and may be taken on entering. Errors of `fetch`,
-        `execute` and of the commit come through as the driver's own, so that a check can compare
-        SQLSTATEs; a block that swallowed such an error cannot commit and raises `Rejected`.
-        """
-        ...
-
-    async def serializable(self, user: str, body: Callable[[Transaction], Awaitable[_T]]) -> _T:
-        """Run `body` in a serializable transaction, and the whole of it again after a 40001.
-
-        The same after a deadlock (40P01). Tries are bounded in number and time; then the driver's
-        last error comes through.
-        """
-        ...
-
-    async def create_user(self, user: str) -> None:
-        """Register a user id; raises `Rejected` when it is taken."""
-        ...
-
-    async def create_thread(self, user: str, title: str) -> str:
-        """Create a thread of the user; return its id. Raises `Denied` for an unregistered user."""
-        ...
-
-    async def threads(self, user: str) -> Sequence[ThreadView]:
-        """The user's own threads, oldest first."""
-        ...
-
-    async def rename_thread(self, user: str, thread: str, title: str) -> None:
-        """Rename a thread; raises `Denied` when it is not the user's."""
-        ...
-
-    async def delete_thread(self, user: str, thread: str) -> None:
-        """Delete a thread with its messages; raises `Denied` when it is not the user's."""
-        ...
-
-    async def add_message(self, user: str, thread: str, text: str) -> str:
-        """Append a message; return its id. Raises `Denied` when the thread is not the user's."""
-        ...
-
-    async def open_account(self, user: str, account: str, balance: int) -> None:
-        """Open an account of credits; raises `Rejected` when it is open or `balance` negative."""
-        ...
-
-    async def transfer(self, user: str, source: str, destination: str, amount: int) -> bool:
-        """Move credits between accounts of the user; False when the source has too few.
-
-        Safe at any concurrency. Raises `Denied` when an account is not the user's, `Rejected` for
-        an amount below 1 or one account as both ends.
-        """
-        ...
-
-    async def start_execution(self, user: str, thread: str) -> str:
-        """Record a running execution; return its id. `Denied` when the thread is not the user's."""
-        ...
-
-    async def complete_execution(
-        self, user: str, execution: str, message: str, result: ExecutionResult
-    ) -> None:
-        """Link an execution to the message `message` that it answers and complete it, at once.
-
-        Raises `Denied` when the user has no such running execution, or its thread no such message.
-        """
-        ...
+    DATA_SERIALIZABLE = "data.serializable"
+    DATA_SESSION = "data.session"
+    CACHE = "cache"
+    CACHE_EXTEND = "cache.extend"
+    CACHE_INCREMENT = "cache.increment"
+    CONFIGURATION = "configuration"
+    CONFIGURATION_UPDATE = "configuration.update"
+    ROUTING = "routing"
+    ROUTING_REPORT = "routing.report"
+    ROUTING_METRICS = "routing.metrics"
 
     @property
-    def pool_size(self) -> int:
-        """The most connections that the platform opens at the server for this target."""
-        ...
+    def part(self) -> str:
+        """The name of the target's attribute that it is, or is a method of."""
+        return self.value.partition(".")[0]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the target's rows lie: what the witness must know to look for itself."""
+    """Where the target's rows lie: tables, or views, with at least the columns that are named.
+
+    What a target has no table for stays empty, and a check that looks there is skipped.
+    """
 
     users: str
+    """id"""
     threads: str
+    """id, user_id, title"""
     messages: str
+    """id, user_id, thread_id, role, text, call_id, position"""
     executions: str
+    """id, user_id, thread_id, message_id, status, input, output, error_kind, error_text …"""
     accounts: str
+    """id, user_id, balance"""
+    execution_states: str = ""
+    """execution_id, user_id, state, at, position"""
+    tool_calls: str = ""
+    """id, execution_id, user_id, name, argument, result, status"""
+    notes: str = ""
+    """What tools write: id, user_id, thread_id, text"""
+    stages: str = ""
+    """message_id, user_id, stage, at"""
+    sessions: str = ""
+    """id, user_id, expires_at, revoked_at, ended_at"""
 
 
 class Described(Protocol):
@@ -198,11 +102,14 @@ class Described(Protocol):
 
 
 class Target(Described, Protocol):
-    """A platform under test, opened on one lease; leaving it closes all it opened."""
+    """A platform under test, opened on one lease; leaving it closes all it opened.
+
+    A part that it lacks need not be there: it declares that in `lacks`.
+    """
 
     @property
     def data(self) -> DataAccess:
-        """Area 4; raises `NotDeclared` where it is lacking."""
+        """Area 4."""
         ...
 
     async def __aenter__(self) -> Self: ...

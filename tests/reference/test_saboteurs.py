@@ -11,7 +11,7 @@ from labkit.errors import Denied, Rejected
 from labkit.reference import Platform
 from labkit.reference.store import Store
 from labkit.services.endpoints import Lease
-from labkit.targets.protocols import ExecutionResult, Isolation, Transaction
+from labkit.targets.data import ExecutionResult, Isolation, Transaction
 from tests import saboteurs
 from tests.reference.stage import asynchronous, doomed, new_accounts, new_user, opened
 

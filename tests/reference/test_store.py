@@ -16,7 +16,7 @@ from labkit.reference.pool import Pool
 from labkit.reference.store import RetryLimits, Store
 from labkit.reference.transactions import UserTransaction
 from labkit.services.endpoints import Lease
-from labkit.targets.protocols import ExecutionResult, Isolation, ThreadView, Transaction
+from labkit.targets.data import ExecutionResult, Isolation, ThreadView, Transaction
 from tests.reference.stage import (
     asynchronous,
     count,
