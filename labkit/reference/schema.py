@@ -16,7 +16,7 @@ _FOUND: Final = "select to_regclass('executions') is not null"
 
 _GRANT: Final = """
     select format('grant select, insert, update, delete
-                   on users, threads, messages, executions, accounts to %I', $1::text)
+                   on all tables in schema public to %I', $1::text)
 """
 """The rights of the platform's role, as a statement that the server itself has quoted."""
 

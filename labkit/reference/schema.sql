@@ -27,10 +27,15 @@ create table messages (
     id          text primary key,
     user_id     text not null,
     thread_id   text not null,
+    role        text not null default 'user' check (
+        role in ('user', 'assistant', 'tool_call', 'tool_result')),
     text        text not null,
+    call_id     text check (num_nulls(call_id) = (role not in ('tool_call', 'tool_result'))::int),
+    request_id  text,
     created_at  timestamptz not null default now(),
     position    bigint generated always as identity,
     unique (user_id, thread_id, id),
+    unique (user_id, request_id),
     constraint messages_thread foreign key (user_id, thread_id)
         references threads (user_id, id) on delete cascade
 );
@@ -40,8 +45,15 @@ create table executions (
     user_id       text not null,
     thread_id     text not null,
     message_id    text,
-    status        text not null default 'active' check (
+    request_id    text,
+    agent         text not null default '',
+    input         text not null default '',
+    status        text not null default 'created' check (
         status in ('created', 'active', 'suspended', 'completed', 'failed', 'cancelled')),
+    owner         bigint,
+    next_seq      integer not null default 0,
+    error_kind    text,
+    error_text    text,
     output        jsonb,
     duration_s    double precision check (duration_s >= 0),
     tool_calls    integer check (tool_calls >= 0),
@@ -49,12 +61,80 @@ create table executions (
     created_at    timestamptz not null default now(),
     completed_at  timestamptz,
     position      bigint generated always as identity,
+    unique (user_id, id),
+    unique (user_id, request_id),
     constraint executions_thread foreign key (user_id, thread_id)
         references threads (user_id, id) on delete cascade,
     constraint executions_message foreign key (user_id, thread_id, message_id)
         references messages (user_id, thread_id, id),
     constraint executions_complete check (status <> 'completed' or num_nulls(
-        message_id, output, duration_s, tool_calls, tokens, completed_at) = 0)
+        output, duration_s, tool_calls, tokens, completed_at) = 0),
+    constraint executions_failed check ((status = 'failed') = (error_kind is not null))
+);
+
+-- The history of an execution's states, written by the trigger below alone.
+create table execution_states (
+    execution_id  text not null,
+    user_id       text not null,
+    state         text not null,
+    at            timestamptz not null default clock_timestamp(),
+    position      bigint generated always as identity,
+    constraint execution_states_execution foreign key (user_id, execution_id)
+        references executions (user_id, id) on delete cascade
+);
+
+create table tool_calls (
+    id            text not null,
+    execution_id  text not null,
+    user_id       text not null,
+    name          text not null,
+    argument      text not null,
+    result        text,
+    status        text not null default 'executing' check (
+        status in ('executing', 'completed', 'failed')),
+    started_at    timestamptz not null default clock_timestamp(),
+    ended_at      timestamptz,
+    primary key (user_id, id),
+    constraint tool_calls_execution foreign key (user_id, execution_id)
+        references executions (user_id, id) on delete cascade
+);
+
+-- What tools write for their user.
+create table notes (
+    id         text primary key,
+    user_id    text not null,
+    thread_id  text not null,
+    text       text not null,
+    position   bigint generated always as identity,
+    constraint notes_thread foreign key (user_id, thread_id)
+        references threads (user_id, id) on delete cascade
+);
+
+-- Where a message is on its way through the platform; `message_id` is the sender's own.
+create table stages (
+    message_id  text not null,
+    user_id     text not null references users,
+    stage       text not null,
+    at          timestamptz not null default clock_timestamp(),
+    primary key (user_id, message_id, stage)
+);
+
+create table sessions (
+    id          text primary key,
+    user_id     text not null references users,
+    started_at  timestamptz not null default now(),
+    expires_at  timestamptz not null,
+    revoked_at  timestamptz,
+    ended_at    timestamptz
+);
+
+-- Events that were committed with what they tell of, and have not been published yet.
+create table outbox (
+    position    bigint generated always as identity primary key,
+    user_id     text not null,
+    run_id      text,
+    message_id  text,
+    event       jsonb not null
 );
 
 create table accounts (
@@ -64,11 +144,59 @@ create table accounts (
     primary key (user_id, id)
 );
 
+-- The life of an execution: nine transitions, and no other way into the table than at its beginning.
+create function follows(before text, after text) returns boolean
+    language sql immutable parallel safe
+    return (before, after) in (
+        ('created', 'active'), ('created', 'cancelled'),
+        ('active', 'suspended'), ('active', 'completed'), ('active', 'failed'),
+        ('active', 'cancelled'),
+        ('suspended', 'active'), ('suspended', 'failed'), ('suspended', 'cancelled'));
+
+create function keep_to_the_states() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'INSERT' and new.status <> 'created' then
+        raise exception 'execution % cannot begin as %', new.id, new.status
+            using errcode = 'check_violation';
+    elsif tg_op = 'UPDATE' and not follows(old.status, new.status) then
+        raise exception 'execution % cannot go from % to %', old.id, old.status, new.status
+            using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+
+create function note_the_state() returns trigger language plpgsql as $$
+begin
+    insert into execution_states (execution_id, user_id, state)
+    values (new.id, new.user_id, new.status);
+    return null;
+end $$;
+
+create trigger keep_to_the_states before insert or update of status on executions
+    for each row execute function keep_to_the_states();
+create trigger note_the_state after insert or update of status on executions
+    for each row execute function note_the_state();
+
+create function call_the_relay() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('outbox', '');
+    return null;
+end $$;
+
+create trigger call_the_relay after insert on outbox
+    for each statement execute function call_the_relay();
+
 alter table users enable row level security;
 alter table threads enable row level security;
 alter table messages enable row level security;
 alter table executions enable row level security;
 alter table accounts enable row level security;
+alter table execution_states enable row level security;
+alter table tool_calls enable row level security;
+alter table notes enable row level security;
+alter table stages enable row level security;
+alter table sessions enable row level security;
+alter table outbox enable row level security;
 
 create policy own on users
     using (id = acting_user()) with check (id = acting_user());
@@ -80,3 +208,17 @@ create policy own on executions
     using (user_id = acting_user()) with check (user_id = acting_user());
 create policy own on accounts
     using (user_id = acting_user()) with check (user_id = acting_user());
+create policy own on execution_states
+    using (user_id = acting_user()) with check (user_id = acting_user());
+create policy own on tool_calls
+    using (user_id = acting_user()) with check (user_id = acting_user());
+create policy own on notes
+    using (user_id = acting_user()) with check (user_id = acting_user());
+create policy own on stages
+    using (user_id = acting_user()) with check (user_id = acting_user());
+create policy own on sessions
+    using (user_id = acting_user()) with check (user_id = acting_user());
+-- Whoever writes puts into the outbox; only the relay, which says that it is, takes out of it.
+create policy put on outbox for insert with check (user_id = acting_user());
+create policy relay on outbox
+    using (current_setting('labkit.relay', true) = 'on') with check (false);

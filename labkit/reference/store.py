@@ -26,7 +26,9 @@ from labkit.targets.data import ExecutionResult, Isolation, ThreadView, Transact
 
 _T = TypeVar("_T")
 
-_START: Final = "insert into executions (id, user_id, thread_id) values ($1, $2, $3)"
+_CREATE: Final = "insert into executions (id, user_id, thread_id) values ($1, $2, $3)"
+
+_ACTIVATE: Final = "update executions set status = 'active' where id = $1"
 
 _COMPLETE: Final = """
     update executions
@@ -145,7 +147,8 @@ class Store:
         execution = ExecutionID.new()
         async with self.transaction(user) as transaction:
             with refusals(denied=no_such(user, "thread", thread)):
-                await transaction.execute(_START, execution, user, thread)
+                await transaction.execute(_CREATE, execution, user, thread)
+            await transaction.execute(_ACTIVATE, execution)
         return execution
 
     async def complete_execution(
