@@ -274,6 +274,7 @@ def test_a_flushed_stream_starts_anew() -> None:
         ("PASSWORD", "DB_PASSWORD", "PGPASSWORD", "db-passwd", "dbPassword", "MYSQL_PWD"),
         ("SECRET", "CLIENT_SECRET_2", "AWS_CREDENTIALS", "auth.token", "GITHUB_TOKEN"),
         ("apiKey", "OPENAI_APIKEY", "AWS_SECRET_ACCESS_KEY", "PRIVATE-KEY", "REDISCLI_AUTH"),
+        ("DB_PASS", "GITHUB_PAT", "SERVICE_JWT", "basicAuth"),
     ],
 )
 def test_a_name_with_a_whole_secret_word_names_a_secret(keys: tuple[str, ...]) -> None:
@@ -286,8 +287,8 @@ def test_a_name_with_a_whole_secret_word_names_a_secret(keys: tuple[str, ...]) -
     [
         ("PWD", "OLDPWD"),
         ("KEYBOARD", "MONKEY", "TOKENIZERS_PARALLELISM", "SECRETARY"),
-        ("KEY", "SORT_KEY", "SSH_AUTH_SOCK"),
-        ("PASSWORD_FILE", "TOKEN_PATH", "PASSWORD_STORE_DIR", "PATH"),
+        ("KEY", "SORT_KEY", "SSH_AUTH_SOCK", "pass_rate", "PATH"),
+        ("PASSWORD_FILE", "TOKEN_PATH", "PASSWORD_STORE_DIR"),
     ],
 )
 def test_a_name_that_only_resembles_one_does_not(keys: tuple[str, ...]) -> None:
