@@ -1,0 +1,429 @@
+"""Hand-written runs, good and bad, one for each reason, and good ones broken in one place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from labkit.events import CRITICAL, Event, EventType
+from labkit.judges.events import (
+    REASONS,
+    ExpectedRun,
+    Window,
+    by_run,
+    deduplicated,
+    judge_connection,
+    judge_run,
+    judge_runs,
+)
+from labkit.judges.verdict import Verdict
+
+STARTED, THINKING = EventType.AGENT_STARTED, EventType.AGENT_THINKING
+TOOL, DONE, FAILED = EventType.TOOL_EXECUTING, EventType.TOOL_COMPLETED, EventType.TOOL_FAILED
+COMPLETED, BROKEN = EventType.AGENT_COMPLETED, EventType.AGENT_FAILED
+
+RUN: Final = ExpectedRun("alice", "thread", "run", kinds=CRITICAL, window=Window(900, 1100, 50))
+PLAIN: Final = replace(RUN, kinds=())
+LOOKUP: Final = (STARTED, THINKING, TOOL, DONE, THINKING, COMPLETED)
+
+
+def history(*kinds: EventType | tuple[EventType, str | None], after: int = -1) -> tuple[Event, ...]:
+    """Events of those kinds in order, 10 ms apart; those of tools belong to the call given."""
+    pairs = [kind if isinstance(kind, tuple) else (kind, None) for kind in kinds]
+    return tuple(
+        Event(
+            type=kind,
+            user="alice",
+            ts=1000 + 10 * place,
+            seq=after + 1 + place,
+            thread="thread",
+            run="run",
+            request="request",
+            call=call or ("call" if kind in {TOOL, DONE, FAILED} else None),
+        )
+        for place, (kind, call) in enumerate(pairs)
+    )
+
+
+GOOD: Final = history(*LOOKUP)
+
+
+def renumbered(events: Sequence[Event]) -> tuple[Event, ...]:
+    """The same events, as a platform that numbers and dates them late would send them."""
+    return tuple(
+        replace(event, seq=place, ts=1000 + 10 * place) for place, event in enumerate(events)
+    )
+
+
+def without(place: int) -> tuple[Event, ...]:
+    """The good run without one event."""
+    return GOOD[:place] + GOOD[place + 1 :]
+
+
+def told(verdict: Verdict) -> tuple[bool | None, str, int]:
+    """What a verdict says in short."""
+    return verdict.valid, verdict.reason, verdict.count
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        GOOD,
+        history(STARTED, COMPLETED),
+        history(STARTED, THINKING, THINKING, COMPLETED),
+        history(STARTED, THINKING, TOOL, FAILED, BROKEN),
+        history(STARTED, BROKEN),
+        history(STARTED, THINKING, (TOOL, "a"), (TOOL, "b"), (FAILED, "b"), (DONE, "a"), COMPLETED),
+    ],
+    ids=["lookup", "plain", "thinks-twice", "tool-fails", "fails", "parallel-calls"],
+)
+def test_a_run_that_keeps_the_rule_is_sound(events: tuple[Event, ...]) -> None:
+    """Thinking may repeat, calls may interleave, and an unhappy end is an end."""
+    verdict = judge_run(PLAIN, events)
+
+    assert (verdict.valid, verdict.reason) == (True, "")
+    assert verdict.detail == f"{len(events)} events of run run, in order, each once."
+
+
+def test_nothing_received_is_unknown() -> None:
+    """No event is no evidence."""
+    assert told(judge_run(RUN, ())) == (None, "no-events", 0)
+
+
+BAD: Final[dict[str, list[tuple[Event, ...]]]] = {
+    "foreign-event": [
+        (GOOD[0], replace(GOOD[1], user="bob"), *GOOD[2:]),
+        (GOOD[0], replace(GOOD[1], thread="another"), *GOOD[2:]),
+        (GOOD[0], replace(GOOD[1], run="another"), *GOOD[2:]),
+        (GOOD[0], replace(GOOD[1], run=None), *GOOD[2:]),
+        (GOOD[0], replace(GOOD[1], type=EventType.QUALITY_ALERT), *GOOD[2:]),
+    ],
+    "missing-seq": [(GOOD[0], replace(GOOD[1], seq=None), *GOOD[2:])],
+    "seq-reused": [(*GOOD[:2], replace(GOOD[2], seq=1), *GOOD[3:])],
+    "duplicate-event": [(*GOOD[:3], *GOOD[2:]), (*GOOD, GOOD[-1]), (*GOOD, GOOD[0])],
+    "out-of-order": [
+        (*GOOD[:2], GOOD[3], GOOD[2], *GOOD[4:]),
+        (GOOD[1], GOOD[0], *GOOD[2:]),
+        (*GOOD[:4], GOOD[5], GOOD[4]),
+        renumbered((GOOD[1], GOOD[0], *GOOD[2:])),
+        renumbered((*GOOD[:2], GOOD[3], GOOD[2], *GOOD[4:])),
+    ],
+    "gap": [without(0), without(1), without(2), without(3), without(4)],
+    "missing-end": [without(5), GOOD[:3]],
+    "missing-kind": [
+        renumbered(without(0)),
+        renumbered(without(2)),
+        renumbered(without(3)),
+        history(STARTED, TOOL, DONE, COMPLETED),
+        history(STARTED, THINKING, TOOL, FAILED, BROKEN),
+    ],
+    "missing-start": [history(THINKING, COMPLETED)],
+    "second-start": [history(STARTED, THINKING, STARTED, COMPLETED)],
+    "second-end": [history(STARTED, COMPLETED, BROKEN)],
+    "event-after-end": [history(STARTED, COMPLETED, THINKING)],
+    "missing-call": [
+        tuple(replace(event, call=None) for event in history(STARTED, THINKING, TOOL, COMPLETED))
+    ],
+    "tool-started-twice": [history(STARTED, THINKING, TOOL, TOOL, DONE, COMPLETED)],
+    "tool-end-without-start": [history(STARTED, THINKING, (DONE, "other"), COMPLETED)],
+    "tool-ended-twice": [history(STARTED, THINKING, TOOL, DONE, FAILED, COMPLETED)],
+    "tool-never-ended": [history(STARTED, THINKING, TOOL, COMPLETED)],
+    "tool-before-thinking": [history(STARTED, TOOL, DONE, THINKING, COMPLETED)],
+    "clock-wrong": [
+        (GOOD[0], replace(GOOD[1], ts=849), *GOOD[2:]),
+        (*GOOD[:5], replace(GOOD[5], ts=1151)),
+        tuple(replace(event, ts=event.ts + 3_600_000) for event in GOOD),
+    ],
+    "clock-backwards": [(GOOD[0], GOOD[1], replace(GOOD[2], ts=1009), *GOOD[3:])],
+}
+"""Runs with one thing wrong, by what the judge must say."""
+
+NEEDS_KINDS: Final = {"missing-kind"}
+
+
+def test_every_reason_has_its_bad_run() -> None:
+    """No reason is without a history that shows it."""
+    assert tuple(BAD) == REASONS
+
+
+@pytest.mark.parametrize(
+    ("reason", "events"),
+    [(reason, events) for reason, bad in BAD.items() for events in bad],
+)
+def test_a_run_with_one_thing_wrong_is_told_by_its_cause(
+    reason: str, events: tuple[Event, ...]
+) -> None:
+    """What is wrong first is named, and nothing that follows from it."""
+    verdict = judge_run(RUN if reason in NEEDS_KINDS else PLAIN, events)
+
+    assert (verdict.valid, verdict.reason) == (False, reason)
+    assert verdict.count >= 1
+    assert verdict.first
+    assert verdict.worst
+
+
+def test_a_verdict_counts_and_shows_first_and_worst() -> None:
+    """Two gaps of different size: both are counted, and the larger one is the worst."""
+    events = history(*[STARTED, *[THINKING] * 8, COMPLETED])
+    verdict = judge_run(PLAIN, [one for one in events if one.seq not in {1, 4, 5, 6}])
+
+    assert told(verdict) == (False, "gap", 2)
+    assert verdict.first == "seq 1 missing before agent_thinking at seq 2"
+    assert verdict.worst == "seq 4 to 6 missing before agent_thinking at seq 7"
+
+
+def test_a_foreign_event_says_whose_it_is() -> None:
+    """The example names what came and what was expected."""
+    verdict = judge_run(RUN, (GOOD[0], replace(GOOD[1], user="bob"), *GOOD[2:]))
+
+    assert verdict.first == (
+        "agent_thinking at seq 1 of bob, thread, run, and not of alice, thread, run"
+    )
+
+
+def test_clocks_may_stand_still_and_be_off_by_the_tolerance() -> None:
+    """Equal time stamps are in order, and both ends of the window belong to it."""
+    still = tuple(replace(event, ts=1000) for event in GOOD)
+    assert judge_run(RUN, still).valid is True
+
+    ends = (replace(GOOD[0], ts=850), *GOOD[1:5], replace(GOOD[5], ts=1150))
+    assert judge_run(RUN, ends).valid is True
+
+
+def test_a_wrong_clock_says_by_how_much() -> None:
+    """Too early and too late are told in milliseconds, beyond the tolerance; the farthest worst."""
+    events = (replace(GOOD[0], ts=840), *GOOD[1:4], *(replace(one, ts=1175) for one in GOOD[4:]))
+    verdict = judge_run(RUN, events)
+
+    assert told(verdict) == (False, "clock-wrong", 3)
+    assert verdict.first == "agent_started at seq 0 is 10 ms too early"
+    assert verdict.worst == "agent_thinking at seq 4 is 25 ms too late"
+
+
+@pytest.mark.parametrize("after", range(5))
+def test_a_listener_that_resumes_gets_the_rest(after: int) -> None:
+    """From any cursor on the rest is sound, without the start and what went on before."""
+    assert judge_run(replace(PLAIN, after=after), GOOD[after + 1 :]).valid is True
+
+
+def test_a_replay_from_the_beginning_is_a_repetition() -> None:
+    """What lies at or before the cursor was received already."""
+    verdict = judge_run(replace(PLAIN, after=2), GOOD)
+
+    assert told(verdict) == (False, "duplicate-event", 3)
+
+
+def test_a_replay_that_begins_too_late_has_a_gap() -> None:
+    """After the cursor the very next event must come."""
+    verdict = judge_run(replace(PLAIN, after=1), GOOD[3:])
+
+    assert told(verdict) == (False, "gap", 1)
+    assert verdict.first == "seq 2 missing before tool_completed at seq 3"
+
+
+@pytest.mark.parametrize(
+    ("reason", "kinds"),
+    [
+        ("second-start", [STARTED, COMPLETED]),
+        ("tool-ended-twice", [DONE, FAILED, COMPLETED]),
+        ("tool-never-ended", [TOOL, COMPLETED]),
+        ("out-of-order", [DONE, TOOL, COMPLETED]),
+    ],
+)
+def test_a_listener_that_resumes_is_still_owed_the_rule(
+    reason: str, kinds: list[EventType]
+) -> None:
+    """What it can see for itself must keep the rule after the cursor, too."""
+    verdict = judge_run(replace(PLAIN, after=2), history(*kinds, after=2))
+
+    assert (verdict.valid, verdict.reason) == (False, reason)
+
+
+def test_a_run_that_goes_on_after_a_crash_need_not_think_again() -> None:
+    """The tool may be the first thing, as the thinking was done before the crash."""
+    events = history(STARTED, TOOL, DONE, THINKING, COMPLETED)
+
+    assert judge_run(replace(PLAIN, continued=True), events).valid is True
+    assert judge_run(PLAIN, events).reason == "tool-before-thinking"
+
+
+def test_events_received_again_are_dropped_by_seq() -> None:
+    """A cursor that is too old, or two connections, give each event once in the end."""
+    twice = (*GOOD[:4], *GOOD[1:], *GOOD)
+
+    assert judge_run(RUN, twice).reason == "duplicate-event"
+    assert deduplicated(twice) == GOOD
+    assert judge_run(RUN, deduplicated(twice)).valid is True
+
+
+def test_dropping_repetitions_hides_nothing() -> None:
+    """Another event under the same seq stays, and so do runs and events without seq."""
+    other = replace(GOOD[2], ts=2000)
+    strange = replace(GOOD[2], run="another")
+    quality = replace(GOOD[2], run=None, seq=None)
+    events = (*GOOD[:3], other, strange, quality, quality)
+
+    assert deduplicated(events) == events
+
+
+def mutations(events: tuple[Event, ...]) -> list[tuple[str, tuple[Event, ...]]]:
+    """Every run with one event dropped, doubled, swapped with the next or given another owner."""
+    made: list[tuple[str, tuple[Event, ...]]] = []
+    for place, event in enumerate(events):
+        before, rest = events[:place], events[place + 1 :]
+        later = tuple(replace(one, seq=(one.seq or 0) + 1) for one in rest)
+        made += [
+            ("gap" if rest else "missing-end", before + rest),
+            ("duplicate-event", (*before, event, event, *rest)),
+            ("foreign-event", (*before, replace(event, user="bob"), *rest)),
+            ("foreign-event", (*before, replace(event, thread="another"), *rest)),
+            ("foreign-event", (*before, replace(event, run="another"), *rest)),
+            ("missing-seq", (*before, replace(event, seq=None), *rest)),
+            ("clock-wrong", (*before, replace(event, ts=event.ts - 10_000_000), *rest)),
+        ]
+        if rest:
+            made += [
+                ("out-of-order", (*before, rest[0], event, *rest[1:])),
+                ("seq-reused", (*before, replace(event, seq=rest[0].seq), *rest)),
+                ("gap", (*before, event, *later)),
+                ("clock-backwards", (*before, replace(event, ts=rest[0].ts + 1), *rest)),
+            ]
+    return made
+
+
+def generated(chance: random.Random) -> tuple[Event, ...]:
+    """A good run: up to five rounds of thinking, each with up to three calls side by side."""
+    kinds: list[tuple[EventType, str | None]] = [(STARTED, None)]
+    for turn in range(chance.randint(1, 5)):
+        kinds.append((THINKING, None))
+        calls = [f"call-{turn}-{number}" for number in range(chance.randint(0, 3))]
+        kinds += [(TOOL, call) for call in calls]
+        chance.shuffle(calls)
+        kinds += [(chance.choice([DONE, FAILED]), call) for call in calls]
+    kinds.append((chance.choice([COMPLETED, BROKEN]), None))
+    return history(*kinds)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_good_run_broken_anywhere_is_told_by_its_cause(seed: int) -> None:
+    """Each single change of a generated run is seen, with the reason that fits it."""
+    events = generated(random.Random(seed))
+    expected = replace(PLAIN, window=Window(900, 2000, 1000))
+    assert judge_run(expected, events).valid is True
+
+    for reason, broken in mutations(events):
+        verdict = judge_run(expected, broken)
+        assert (verdict.valid, verdict.reason) == (False, reason), broken
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_good_run_swapped_and_renumbered_keeps_no_order(seed: int) -> None:
+    """Where the numbers hide a swap of first, last, or a call's two ends, the rule tells it."""
+    events = generated(random.Random(seed))
+    swaps = [(0, 1), (len(events) - 2, len(events) - 1)]
+    for first, start in enumerate(events):
+        if start.type is TOOL:
+            last = next(
+                place
+                for place, end in enumerate(events)
+                if end.call == start.call and place > first
+            )
+            swaps.append((first, last))
+    for one, other in swaps:
+        swapped = list(events)
+        swapped[one], swapped[other] = swapped[other], swapped[one]
+        verdict = judge_run(replace(PLAIN, window=None), renumbered(swapped))
+        wanted = "event-after-end" if other == len(events) - 1 else "out-of-order"
+        assert (verdict.valid, verdict.reason) == (False, wanted)
+
+
+def several(count: int) -> dict[ExpectedRun, tuple[Event, ...]]:
+    """As many good runs of alice as asked for."""
+    return {
+        replace(RUN, run=f"run-{number}"): tuple(
+            replace(event, run=f"run-{number}") for event in GOOD
+        )
+        for number in range(count)
+    }
+
+
+def test_several_sound_runs_are_sound() -> None:
+    """The verdict on all of them says how many runs and events there were."""
+    verdict = judge_runs(several(3))
+
+    assert verdict.valid is True
+    assert verdict.detail == "3 runs, 18 events: each in order, each event once."
+
+
+def test_several_runs_are_wrong_by_the_first_cause_among_them() -> None:
+    """One reason for all: the count is of runs, the worst run has most faults."""
+    runs = several(4)
+    first, second, third, _ = runs
+    runs[first] = tuple(replace(one, ts=one.ts + 10**6) for one in runs[first])
+    runs[second] = (*runs[second], runs[second][0])
+    runs[third] = runs[third] * 2
+    verdict = judge_runs(runs)
+
+    assert told(verdict) == (False, "duplicate-event", 2)
+    assert verdict.first.startswith("run run-1: agent_started at seq 0")
+    assert verdict.worst.startswith("run run-2: ")
+    assert verdict.detail.startswith("4 runs, 31 events, 3 runs wrong; ")
+
+
+def test_an_expected_run_without_events_is_unknown() -> None:
+    """A silent run makes all unknown, unless another one is wrong."""
+    runs = several(3)
+    first, second, _ = runs
+    runs[first] = ()
+    assert told(judge_runs(runs)) == (None, "no-events", 0)
+    assert judge_runs(runs).detail == "1 of 3 runs have no events; the first: run run-0."
+
+    runs[second] = runs[second][1:]
+    assert told(judge_runs(runs)) == (False, "gap", 1)
+
+
+def test_no_expected_run_is_unknown() -> None:
+    """Nothing asked for is no evidence."""
+    assert told(judge_runs({})) == (None, "no-runs", 0)
+    assert told(judge_connection([], ())) == (None, "no-runs", 0)
+
+
+def interleaved(runs: dict[ExpectedRun, tuple[Event, ...]]) -> list[Event]:
+    """The events of all runs, turn by turn, as one connection may carry them."""
+    return [event for turn in zip(*runs.values(), strict=True) for event in turn]
+
+
+def test_a_connection_may_carry_several_runs_and_quality() -> None:
+    """Runs that interleave are dealt out, and events of quality are the user's own."""
+    runs = several(3)
+    quality = Event(EventType.QUALITY_ALERT, "alice", 1)
+    events = [*interleaved(runs), quality]
+
+    assert by_run(events) == {expected.run: events for expected, events in runs.items()}
+    assert judge_connection(runs, events).valid is True
+
+
+def test_a_connection_that_carries_more_than_was_expected_is_wrong() -> None:
+    """Another run, another's quality, and what belongs to no run are foreign."""
+    runs = several(2)
+    strangers = [
+        replace(GOOD[0], run="another"),
+        replace(GOOD[0], run=None),
+        Event(EventType.QUALITY_ALERT, "bob", 1),
+    ]
+    verdict = judge_connection(runs, [*interleaved(runs), *strangers])
+
+    assert told(verdict) == (False, "foreign-event", 3)
+    assert verdict.first == "agent_started at seq 0 of alice, thread, another"
+
+
+def test_a_connection_that_lacks_a_run_is_unknown() -> None:
+    """A run of which the connection carried nothing is missed."""
+    runs = several(2)
+    [*_, last] = runs
+
+    assert told(judge_connection(runs, runs[last])) == (None, "no-events", 0)
