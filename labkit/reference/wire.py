@@ -1,7 +1,7 @@
 """The frames of the wire, each one JSON object in a text frame.
 
-From a client: `authenticate`, `message`, `resume`, `cancel` and `quality`, read by `parse`. From a
-server: the envelope of an event, or a notice, read by `read`.
+From a client: `authenticate`, `message`, `resume`, `continue`, `cancel` and `quality`, read by
+`parse`. From a server: the envelope of an event, or a notice, read by `read`.
 
 What a client sends wrong is answered in one of two ways. A text that is not JSON (NaN and halves of
 surrogate pairs included) raises `NotJson`, and the server closes with 1007. JSON that is no frame
@@ -93,6 +93,17 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Continue:
+    """Asks that a suspended run, or one whose process is gone, goes on; answered as `Cancel` is."""
+
+    run: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The object of the frame."""
+        return {"type": "continue", "run": self.run}
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Asks for the end of a run; answered by `accepted` or `refused` with the run."""
 
@@ -115,7 +126,7 @@ class Quality:
         return {"type": "quality", "id": self.message, "payload": dict(self.payload)}
 
 
-ClientFrame: TypeAlias = Authenticate | Submit | Resume | Cancel | Quality
+ClientFrame: TypeAlias = Authenticate | Submit | Resume | Continue | Cancel | Quality
 
 
 def text_of(frame: ClientFrame | Event | Notice) -> str:
@@ -146,6 +157,8 @@ def parse(text: str) -> ClientFrame:
                 after=fields.seq("after"),
                 connection=fields.optional_text("connection"),
             )
+        case "continue":
+            frame = Continue(fields.text("run"))
         case "cancel":
             frame = Cancel(fields.text("run"))
         case "quality":

@@ -16,6 +16,7 @@ from labkit.reference.wire import (
     BadFrame,
     Cancel,
     ClientFrame,
+    Continue,
     NotJson,
     Quality,
     Resume,
@@ -33,6 +34,7 @@ FRAMES = [
     Resume("r1"),
     Resume("r1", 0, "c1"),
     Resume("r1", LARGEST_SEQ),
+    Continue("r1"),
     Cancel("r1"),
     Quality("q1", MappingProxyType({"type": "alert", "value": 1.5, "more": [None, {"a": True}]})),
 ]
