@@ -1,0 +1,85 @@
+"""What the platform keeps for a user for a time: the cache of the seam, in Redis."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from labkit.errors import Rejected
+from labkit.reference.keyspace import KeySpace, Kind
+from labkit.reference.redis_client import RedisClient, redis_refusals, run_script
+
+_INCREMENT: Final = """
+    local count = redis.call('incr', KEYS[1])
+    redis.call('pexpire', KEYS[1], ARGV[1])
+    return count
+"""
+
+_KEYS_AT_ONCE: Final = 500
+
+
+class UserCache:
+    """Texts under each user's own keys, none of them without a time to live."""
+
+    def __init__(self, redis: RedisClient, keys: KeySpace) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    async def read(self, user: str, key: str) -> str | None:
+        """The text under the key, or None when there is none or it has expired."""
+        with redis_refusals(f"read {key!r:.120} of user {user!r}"):
+            text = await self._redis.get(self._key(user, key))
+        return None if text is None else str(text)
+
+    async def write(self, user: str, key: str, value: str, *, ttl_ms: int) -> None:
+        """Keep a text for a time, in milliseconds; `Rejected` for a time below 1."""
+        with redis_refusals(f"write {key!r:.120} of user {user!r}"):
+            await self._redis.set(self._key(user, key), value, px=_checked(ttl_ms))
+
+    async def ttl_ms(self, user: str, key: str) -> int | None:
+        """How long the text will be kept, in milliseconds, or None when there is none."""
+        with redis_refusals(f"look at {key!r:.120} of user {user!r}"):
+            left_ms = int(await self._redis.pttl(self._key(user, key)))
+        return left_ms if left_ms >= 0 else None
+
+    async def extend(self, user: str, key: str, *, ttl_ms: int) -> bool:
+        """Keep a text for a new time from now on; False when there is none, which stays so."""
+        with redis_refusals(f"extend {key!r:.120} of user {user!r}"):
+            return bool(await self._redis.pexpire(self._key(user, key), _checked(ttl_ms)))
+
+    async def increment(self, user: str, key: str, *, ttl_ms: int) -> int:
+        """Add one to a counter, which begins at 0, exactly once; the new value.
+
+        Raises `Rejected` when what is under the key is no counter.
+        """
+        with redis_refusals(f"count {key!r:.120} of user {user!r}"):
+            place = self._key(user, key)
+            return int(await run_script(self._redis, _INCREMENT, place, _checked(ttl_ms)))
+
+    async def invalidate(self, user: str, key: str) -> bool:
+        """Forget one key; whether there was something to forget."""
+        with redis_refusals(f"forget {key!r:.120} of user {user!r}"):
+            return bool(await self._redis.unlink(self._key(user, key)))
+
+    async def invalidate_all(self, user: str) -> int:
+        """Forget all that is cached for the user, and nothing of another; how many keys it was."""
+        pattern, cursor, forgotten = f"{self._keys.of_kind(user, Kind.CACHE)}*", 0, 0
+        with redis_refusals(f"forget all that is cached for user {user!r}"):
+            while True:
+                cursor, found = await self._redis.scan(cursor, pattern, _KEYS_AT_ONCE)
+                if found:
+                    forgotten += int(await self._redis.unlink(*found))
+                if cursor == 0:
+                    return forgotten
+
+    def prefix(self, user: str) -> str:
+        """What all of the user's keys in the leased Redis start with, for the witness."""
+        return self._keys.of_user(user)
+
+    def _key(self, user: str, key: str) -> str:
+        return self._keys.named(user, Kind.CACHE, key)
+
+
+def _checked(ttl_ms: int) -> int:
+    if ttl_ms < 1:
+        raise Rejected(f"a text cannot be kept for {ttl_ms} ms: give at least 1")
+    return ttl_ms

@@ -1,0 +1,60 @@
+"""The platform's own way to Redis: each command sent once, answers in bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from labkit.errors import Rejected, ServiceUnavailable
+from labkit.redaction import Secret
+
+RedisClient: TypeAlias = Redis
+
+CONNECTIONS: Final = 8
+"""The most connections that one client opens."""
+ANSWER_S: Final = 5.0
+"""How long a command, or a wait for a free connection, may take, in seconds."""
+
+
+def redis_client(url: Secret, *, connections: int = CONNECTIONS) -> RedisClient:
+    """A client for texts, which connects when it is used; its owner calls `aclose()`."""
+    pool = BlockingConnectionPool.from_url(
+        url.reveal(),
+        max_connections=connections,
+        timeout=ANSWER_S,
+        protocol=2,
+        # The default repeats a command whose reply was lost, and so applies it twice.
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=ANSWER_S,
+        socket_timeout=ANSWER_S,
+        decode_responses=True,
+    )
+    return Redis.from_pool(pool)
+
+
+async def run_script(redis: RedisClient, script: str, key: str, *arguments: str | int) -> Any:
+    """What a Lua script answers that touches this one key; it is applied as a whole or not."""
+    # redis-py types one method for both of its clients.
+    answer: Awaitable[Any] | Any = redis.eval(script, 1, key, *map(str, arguments))
+    return await answer
+
+
+@contextmanager
+def redis_refusals(doing: str) -> Iterator[None]:
+    """Turn what Redis refuses in the block into `Rejected`: "cannot `doing`: …".
+
+    A server that cannot be reached or gives no answer in time is `ServiceUnavailable`; whether the
+    command was applied is then unknown.
+    """
+    try:
+        yield
+    except (OSError, exceptions.ConnectionError, exceptions.TimeoutError) as error:
+        raise ServiceUnavailable(f"cannot {doing}: {str(error) or 'no answer in time'}") from error
+    except (exceptions.ResponseError, UnicodeEncodeError) as error:
+        raise Rejected(f"cannot {doing}: {error}") from error

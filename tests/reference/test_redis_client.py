@@ -1,0 +1,65 @@
+"""The platform's client sends each command once, and says what a server does not do."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from labkit.errors import Rejected, ServiceUnavailable
+from labkit.redaction import Secret
+from labkit.reference.redis_client import redis_client, redis_refusals, run_script
+from labkit.services.endpoints import Lease
+from tests.reference.stage import asynchronous
+
+
+@asynchronous
+async def test_a_command_without_an_answer_is_not_sent_again() -> None:
+    """The server takes a command and hangs up: it may have been applied, so once is all."""
+    taken: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(4096):
+            if b"INCR" in request:
+                taken.append(request)
+                break
+            writer.write(b"+OK\r\n" * request.count(b"*"))
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, aclosing(redis_client(Secret(f"redis://127.0.0.1:{port}/0"))) as redis:
+        with pytest.raises(ServiceUnavailable, match="cannot count: "), redis_refusals("count"):
+            await redis.incr("counter")
+    assert len(taken) == 1
+
+
+@asynchronous
+async def test_a_server_that_is_not_there_is_said_to_be_so() -> None:
+    """Nobody listens: that is a service that is unavailable, not an error of the driver's."""
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    async with aclosing(redis_client(Secret(f"redis://127.0.0.1:{port}/0"))) as redis:
+        with pytest.raises(ServiceUnavailable, match="cannot look: "), redis_refusals("look"):
+            await redis.get("anything")
+
+
+@asynchronous
+async def test_connections_are_bounded(lease: Lease) -> None:
+    """More commands at once than connections wait for one another, and all are done."""
+    async with aclosing(redis_client(lease.redis_url, connections=2)) as redis:
+        ids = await asyncio.gather(*(redis.client_id() for _ in range(20)))
+        assert len(ids) == 20
+        assert len(set(ids)) <= 2
+
+
+@asynchronous
+async def test_a_script_is_applied_as_a_whole(lease: Lease) -> None:
+    """It gets its key and its arguments, and what the server objects to is rejected."""
+    key = f"{lease.redis_prefix}list"
+    script = "redis.call('rpush', KEYS[1], ARGV[1], ARGV[2]) return redis.call('llen', KEYS[1])"
+    async with aclosing(redis_client(lease.redis_url)) as redis:
+        assert await run_script(redis, script, key, "a", 2) == 2
+        with pytest.raises(Rejected, match="cannot count: "), redis_refusals("count"):
+            await run_script(redis, "return redis.call('incr', KEYS[1])", key)
