@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from labkit.services.endpoints import Lease
+from labkit.targets.cache import Cache
+from labkit.targets.configuration import Configuration
+from labkit.targets.contexts import Contexts
 from labkit.targets.data import DataAccess
+from labkit.targets.notifications import Notifications, Sockets
+from labkit.targets.pipeline import Lifecycle, Pipeline
+from labkit.targets.routing import Routing
 
 
 class Capability(enum.StrEnum):
@@ -108,8 +114,48 @@ class Target(Described, Protocol):
     """
 
     @property
+    def pipeline(self) -> Pipeline:
+        """Area 1: agents run, bound to the caller."""
+        ...
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Area 1: the states of executions."""
+        ...
+
+    @property
+    def notifications(self) -> Notifications:
+        """Area 2: delivery apart from the call."""
+        ...
+
+    @property
+    def sockets(self) -> Sockets:
+        """Area 2: how it speaks over WebSockets."""
+        ...
+
+    @property
+    def contexts(self) -> Contexts:
+        """Area 3."""
+        ...
+
+    @property
     def data(self) -> DataAccess:
         """Area 4."""
+        ...
+
+    @property
+    def cache(self) -> Cache:
+        """Area 5."""
+        ...
+
+    @property
+    def configuration(self) -> Configuration:
+        """Area 6."""
+        ...
+
+    @property
+    def routing(self) -> Routing:
+        """Area 7."""
         ...
 
     async def __aenter__(self) -> Self: ...
