@@ -1,0 +1,226 @@
+"""Canaries in all their forms, found where they do not belong and missed where they do."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from dataclasses import replace
+from itertools import product
+from typing import Final
+
+import pytest
+
+from labkit.judges.leakage import (
+    Canary,
+    Channel,
+    Finding,
+    LeakageHistory,
+    Sighting,
+    canary,
+    judge_leakage,
+    leakage_matrix,
+)
+
+USERS: Final = ("alice", "bob", "carol")
+CANARIES: Final = {user: canary(user, random.Random(user)) for user in USERS}
+ALICE: Final = CANARIES["alice"].token
+
+GOOD: Final = LeakageHistory(
+    canaries=tuple(CANARIES.values()),
+    sightings=tuple(
+        Sighting(user, channel, f"what {CANARIES[user].token} wrote, as seen by {channel}")
+        for user, channel in product(USERS, Channel)
+    ),
+    controls=frozenset(Channel),
+)
+
+
+def with_sighting(user: str, channel: Channel, text: str) -> LeakageHistory:
+    """The good history, and one more text that somebody saw."""
+    return replace(GOOD, sightings=(*GOOD.sightings, Sighting(user, channel, text)))
+
+
+def base64_of(text: str, shift: int) -> str:
+    """A text in base64, that many bytes into a group of three, with something behind it."""
+    return base64.b64encode(b"x" * shift + text.encode() + b" and more").decode()
+
+
+FORMS: Final = {
+    "plain": ALICE,
+    "in JSON": json.dumps({"text": [f"recall {ALICE}"]}),
+    "upper case": ALICE.upper(),
+    "in mixed case": ALICE[:9].upper() + ALICE[9:],
+    "reversed": ALICE[::-1],
+    "reversed upper case": ALICE[::-1].upper(),
+    "hex": ALICE.encode().hex(),
+    "hex of upper case": ALICE.upper().encode().hex(),
+    "upper case hex": ALICE.encode().hex().upper(),
+    **{f"base64, {shift} off": base64_of(ALICE, shift) for shift in range(5)},
+    **{f"base64 of upper case, {shift} off": base64_of(ALICE.upper(), shift) for shift in range(3)},
+    "base64 to the end": base64.b64encode(ALICE.encode()).decode(),
+    "base64 among bytes": base64.b64encode(b"\xfb\xff" + ALICE.encode() + b"\xfb\xff").decode(),
+    "url-safe base64": base64.urlsafe_b64encode(b"\xfb\xff" + ALICE.encode() + b"\xfb").decode(),
+    "base64 in lines": base64.encodebytes(b"-" * 40 + ALICE.encode() + b"-" * 40).decode(),
+}
+
+
+def test_everybody_who_sees_only_their_own_is_sound() -> None:
+    """All own canaries found and no other: the verdict says how much was searched."""
+    verdict = judge_leakage(GOOD)
+
+    assert verdict.valid is True
+    assert verdict.detail == (
+        "15 texts searched for the canaries of 3 users: everybody's own canary is there, "
+        "and no other."
+    )
+
+
+@pytest.mark.parametrize("text", list(FORMS.values()), ids=list(FORMS))
+@pytest.mark.parametrize("channel", Channel)
+def test_a_canary_is_found_in_every_form(channel: Channel, text: str) -> None:
+    """Whatever was done to another's token on its way, it is a leak, by any channel."""
+    verdict = judge_leakage(with_sighting("bob", channel, f"before {text} behind"))
+
+    assert (verdict.valid, verdict.reason, verdict.count) == (False, "leak", 1)
+    assert verdict.first.startswith(f"by {channel}, bob saw the canary of alice, ")
+
+
+@pytest.mark.parametrize("text", list(FORMS.values()), ids=list(FORMS))
+def test_an_own_canary_is_found_in_every_form(text: str) -> None:
+    """What is a leak elsewhere is the positive control at home."""
+    history = LeakageHistory(
+        canaries=GOOD.canaries[:2],
+        sightings=(
+            Sighting("alice", Channel.READ, text),
+            Sighting("bob", Channel.READ, CANARIES["bob"].token),
+        ),
+        controls=frozenset({Channel.READ}),
+    )
+
+    assert judge_leakage(history).valid is True
+
+
+def test_part_of_a_canary_is_no_canary() -> None:
+    """All of the token must be there, but for what base64 shares with its neighbours."""
+    almost = f"{ALICE[1:]} {ALICE[:-1]} {ALICE[1:].encode().hex()}"
+
+    assert judge_leakage(with_sighting("bob", Channel.READ, almost)).valid is True
+
+
+def test_a_leak_shows_the_text_around_it() -> None:
+    """The first example says who saw whose canary, how, in which form and where in the text."""
+    text = "x" * 500 + f'"message": "{ALICE}"' + "y" * 500
+    verdict = judge_leakage(with_sighting("bob", Channel.MODEL, text))
+
+    assert verdict.first == (
+        "by model, bob saw the canary of alice, plain: "
+        f"""'{"x" * 8}"message": "{ALICE}"{"y" * 27}'"""
+    )
+
+
+def test_leaks_are_counted_by_seer_channel_and_owner() -> None:
+    """The same leak in many texts is one; the worst is where most owners were seen."""
+    everything = " ".join(one.token for one in CANARIES.values())
+    seen = [("bob", Channel.READ, ALICE)] * 3 + [("carol", Channel.CACHE, everything)] * 2
+    more = tuple(Sighting(*one) for one in seen)
+    verdict = judge_leakage(replace(GOOD, sightings=(*GOOD.sightings, *more, more[0])))
+
+    assert (verdict.reason, verdict.count) == ("leak", 3)
+    assert verdict.first.startswith("by read, bob saw the canary of alice, plain: ")
+    assert verdict.worst == "by cache, carol saw the canaries of 2: alice, bob"
+    assert verdict.detail.startswith("21 texts searched for the canaries of 3 users; 3 violations")
+
+
+def test_a_stranger_may_see_nothing_and_needs_no_control() -> None:
+    """Who has no canary is searched, too."""
+    assert judge_leakage(with_sighting("mallory", Channel.READ, "refused")).valid is True
+    verdict = judge_leakage(with_sighting("mallory", Channel.READ, ALICE))
+
+    assert verdict.first.startswith("by read, mallory saw the canary of alice")
+
+
+@pytest.mark.parametrize(("user", "channel"), list(product(USERS, Channel)))
+def test_a_silent_control_is_unknown(user: str, channel: Channel) -> None:
+    """Without one own canary where it must be, nothing is known of the search."""
+    kept = tuple(one for one in GOOD.sightings if (one.user, one.channel) != (user, channel))
+    verdict = judge_leakage(replace(GOOD, sightings=kept))
+
+    assert (verdict.valid, verdict.reason) == (None, "silent-control")
+    assert verdict.detail == (
+        f"1 controls are silent: the first own canary not found is {user} by {channel}."
+    )
+    silent = replace(GOOD, sightings=(*kept, Sighting(user, channel, "nothing of note")))
+    assert judge_leakage(silent).reason == "silent-control"
+
+
+def test_a_channel_without_control_may_be_silent() -> None:
+    """Own canaries need only show where they are expected."""
+    kept = tuple(one for one in GOOD.sightings if one.channel is Channel.READ)
+    history = replace(GOOD, sightings=kept, controls=frozenset({Channel.READ}))
+
+    assert judge_leakage(history).valid is True
+
+
+@pytest.mark.parametrize(
+    ("reason", "history"),
+    [
+        ("no-canary", LeakageHistory((), (), frozenset())),
+        ("no-canary", replace(GOOD, canaries=GOOD.canaries[:1], sightings=GOOD.sightings[:5])),
+        ("no-sighting", replace(GOOD, sightings=())),
+        ("no-control", replace(GOOD, controls=frozenset())),
+    ],
+)
+def test_too_little_to_search_is_unknown(reason: str, history: LeakageHistory) -> None:
+    """No two users, no text, or no channel to trust: no verdict."""
+    verdict = judge_leakage(history)
+
+    assert (verdict.valid, verdict.reason, verdict.count) == (None, reason, 0)
+
+
+def test_a_leak_outweighs_what_is_missing() -> None:
+    """A foreign canary is told even where controls are silent."""
+    history = replace(GOOD, sightings=(Sighting("bob", Channel.READ, ALICE),), controls=frozenset())
+
+    assert judge_leakage(history).reason == "leak"
+
+
+def test_the_matrix_says_what_was_found_where() -> None:
+    """Each cell is the worst that was found: another's, the own, none, or nothing seen at all."""
+    history = LeakageHistory(
+        canaries=GOOD.canaries,
+        sightings=(
+            Sighting("alice", Channel.READ, ALICE),
+            Sighting("bob", Channel.READ, f"{CANARIES['bob'].token} and {ALICE}"),
+            Sighting("bob", Channel.MODEL, "hello"),
+            Sighting("mallory", Channel.READ, "refused"),
+        ),
+        controls=frozenset({Channel.EVENTS}),
+    )
+    matrix = leakage_matrix(history)
+
+    assert matrix.users == ("alice", "bob", "carol", "mallory")
+    assert matrix.channels == (Channel.READ, Channel.MODEL, Channel.EVENTS)
+    assert matrix.finding("alice", Channel.READ) is Finding.OWN
+    assert matrix.finding("bob", Channel.READ) is Finding.FOREIGN
+    assert matrix.foreign("bob", Channel.READ) == {"alice"}
+    assert matrix.finding("bob", Channel.MODEL) is Finding.SILENT
+    assert matrix.foreign("bob", Channel.MODEL) == frozenset()
+    assert matrix.finding("carol", Channel.EVENTS) is Finding.NOTHING
+
+
+def test_canaries_come_from_the_seed_alone() -> None:
+    """The same source gives the same token, the next one another, all of 32 characters."""
+    chance = random.Random(7)
+    tokens = [canary("alice", chance).token for _ in range(100)]
+
+    assert canary("bob", random.Random(7)).token == tokens[0]
+    assert len(set(tokens)) == 100
+    assert {len(token) for token in tokens} == {32}
+
+
+@pytest.mark.parametrize("token", ["", "0123456789abcde", "0123456789abcdeg", "0123456789ABCDEF"])
+def test_a_canary_is_long_and_hex(token: str) -> None:
+    """What could stand in a text by chance, or changes with its case, is refused."""
+    with pytest.raises(ValueError, match="is no canary's token"):
+        Canary("alice", token)
