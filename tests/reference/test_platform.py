@@ -21,7 +21,8 @@ from tests.reference.stage import asynchronous, new_user, opened, witness
 
 def test_platform_is_found_by_its_name_and_lacks_nothing() -> None:
     """The name in the documentation leads to a target that every check can run on."""
-    assert load_target("labkit.reference:Platform") is Platform
+    found: object = load_target("labkit.reference:Platform")
+    assert found is Platform
     assert Platform.name == "reference"
     assert not set(Platform.lacks) & set(Capability)
 

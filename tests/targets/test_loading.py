@@ -44,7 +44,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_target_is_the_class_that_is_named() -> None:
     """A class of the lab and one of a project's own are found."""
-    assert load_target("labkit.reference:Platform") is Platform
+    found: object = load_target("labkit.reference:Platform")
+    assert found is Platform
     whole = load_target("loadable_platform:Whole")
     assert (whole.name, list(whole.lacks.values())) == ("whole", ["it has no database"])
 
