@@ -82,15 +82,17 @@ class Event:
 
 
 _TEXTS: Final = ("thread", "run", "request", "call")
+_FIELDS: Final = frozenset({"seq", "type", "user", "ts", "data", *_TEXTS})
 
 
-def event_from_json(value: Mapping[str, JsonValue]) -> Event:
+def event_from_json(value: object) -> Event:
     """The event that an envelope holds; raises `RecordError` when it is none.
 
     Fields that it does not know are an error too: an envelope is what it says, and nothing else.
     """
-    wrong = sorted(set(value) ^ {"seq", "type", "user", "ts", "data", *_TEXTS})
-    if wrong:
+    if not isinstance(value, Mapping):
+        raise RecordError(f"an event's envelope must be a JSON object: {value!r:.200}")
+    if wrong := sorted(map(str, set(value) ^ _FIELDS)):
         raise RecordError(
             f"an event's envelope lacks or invents {', '.join(wrong)}: {value!r:.200}"
         )
@@ -101,15 +103,16 @@ def event_from_json(value: Mapping[str, JsonValue]) -> Event:
         or type(ts) is not int
         or not isinstance(user, str)
         or not isinstance(data, dict)
+        or not isinstance(value["type"], str)
         or value["type"] not in set(EventType)
         or any(text is not None and not isinstance(text, str) for text in texts.values())
     ):
         raise RecordError(f"an event's envelope holds a value of the wrong type: {value!r:.200}")
     return Event(
-        type=EventType(str(value["type"])),
+        type=EventType(value["type"]),
         user=user,
         ts=ts,
         seq=seq if isinstance(seq, int) else None,
-        data=MappingProxyType(data),
+        data=MappingProxyType(dict(data)),
         **{name: text if isinstance(text, str) else None for name, text in texts.items()},
     )
