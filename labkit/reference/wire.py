@@ -104,17 +104,6 @@ class Continue:
 
 
 @dataclass(frozen=True)
-class Continue:
-    """Lets a suspended run go on; answered by `accepted` or `refused` with the run."""
-
-    run: str
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """The object of the frame."""
-        return {"type": "continue", "run": self.run}
-
-
-@dataclass(frozen=True)
 class Cancel:
     """Asks for the end of a run; answered by `accepted` or `refused` with the run."""
 
@@ -168,8 +157,6 @@ def parse(text: str) -> ClientFrame:
                 after=fields.seq("after"),
                 connection=fields.optional_text("connection"),
             )
-        case "continue":
-            frame = Continue(fields.text("run"))
         case "continue":
             frame = Continue(fields.text("run"))
         case "cancel":
