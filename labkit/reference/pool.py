@@ -18,7 +18,7 @@ from labkit.redaction import Secret
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 """A connection as the pool lends it: useless once it has been given back."""
 
-_FAILURES: Final = (
+FAILURES: Final = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -65,7 +65,7 @@ class Pool:
             command_timeout=self.limits.command_s,
             statement_cache_size=0,
             init=_speak_json,
-            reset=_clean,
+            reset=self._clean,
         )
         try:
             async with self.connection():
@@ -96,7 +96,7 @@ class Pool:
             connection = await self._borrow(pool)
             try:
                 await connection.execute("select 1")
-            except _FAILURES as error:
+            except FAILURES as error:
                 _log.info("a connection of the pool has died and is replaced: %s", error)
                 await self._release(pool, connection)
             except BaseException:
@@ -120,9 +120,12 @@ class Pool:
     async def _release(self, pool: asyncpg.Pool[asyncpg.Record], connection: Connection) -> None:
         try:
             await pool.release(connection, timeout=self.limits.command_s)
-        except _FAILURES as error:
+        except FAILURES as error:
             # asyncpg has cut the connection; what the borrower did with it stands nevertheless.
             _log.warning("a connection could not be cleaned and is replaced: %s", error)
+
+    async def _clean(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        await connection.execute("discard all")
 
     async def close(self) -> None:
         """Close all connections; those still lent out after a grace are cut, with a warning."""
@@ -150,7 +153,3 @@ async def _speak_json(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
     )
-
-
-async def _clean(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    await connection.execute("discard all")

@@ -21,6 +21,7 @@ from labkit.ids import ExecutionID
 from labkit.reference.contexts import UserContext
 from labkit.reference.pool import Pool
 from labkit.reference.refusals import no_such, refusals
+from labkit.reference.request_session import RequestSession
 from labkit.reference.transactions import UserTransaction
 from labkit.targets.data import ExecutionResult, Isolation, ThreadView, Transaction
 
@@ -92,6 +93,18 @@ class Store:
             except BaseException:
                 await transaction.roll_back()
                 raise
+
+    @asynccontextmanager
+    async def session(self, user: str, request: str) -> AsyncIterator[RequestSession]:
+        """A database session of `user` for the length of one request."""
+        context = UserContext(user)
+        async with self._pool.connection() as connection:
+            session = RequestSession(connection, context, request)
+            try:
+                await session.begin()
+                yield session
+            finally:
+                await session.end()
 
     async def serializable(self, user: str, body: Callable[[Transaction], Awaitable[_T]]) -> _T:
         """Run `body` in a serializable transaction, the whole of it again when it lost a race.

@@ -12,9 +12,18 @@ from labkit.reference.contexts import UserContext
 from labkit.reference.pool import Connection, is_gone
 from labkit.reference.refusals import no_such, refusals
 from labkit.targets.data import Isolation
+from labkit.targets.pipeline import Role
 
 _BIND: Final = "select set_config('labkit.acting_user', $1, true)"
 """Names the user to the policies, until the transaction ends."""
+
+
+_LOCK_THREAD: Final = "select from threads where id = $1 for no key update"
+
+_ADD_MESSAGE: Final = """
+    insert into messages (id, user_id, thread_id, role, text, call_id, request_id)
+    values ($1, $2, $3, $4, $5, $6, $7)
+"""
 
 
 class UserTransaction:
@@ -26,6 +35,11 @@ class UserTransaction:
     def __init__(self, connection: Connection, context: UserContext) -> None:
         self._connection = connection
         self._user = context.user
+
+    @property
+    def user(self) -> str:
+        """For whom everything in it is done."""
+        return self._user
 
     async def begin(self, isolation: Isolation) -> None:
         """Begin at the level and bind the user, which also takes the snapshot."""
@@ -95,15 +109,27 @@ class UserTransaction:
             )
         return thread
 
-    async def add_message(self, thread: str, text: str) -> str:
-        """Append a message; `Denied` when the thread is not the user's."""
+    async def add_message(
+        self,
+        thread: str,
+        text: str,
+        *,
+        role: Role = Role.USER,
+        call: str | None = None,
+        request: str | None = None,
+    ) -> str:
+        """Append a message; `Denied` when the thread is not the user's.
+
+        The thread is locked until the transaction ends, so that its messages become visible in the
+        order of their positions. `call` pairs a tool's call and result; `request` is the sender's
+        id of the message, and `Rejected` when it is taken.
+        """
         message = MessageID.new()
-        with refusals(denied=no_such(self._user, "thread", thread)):
-            await self.execute(
-                "insert into messages (id, user_id, thread_id, text) values ($1, $2, $3, $4)",
-                message,
-                self._user,
-                thread,
-                text,
-            )
+        with refusals(
+            denied=no_such(self._user, "thread", thread),
+            rejected=f"user {self._user!r} cannot add message {request!r}: it is there already, "
+            "or not a valid one",
+        ):
+            await self.execute(_LOCK_THREAD, thread)
+            await self.execute(_ADD_MESSAGE, message, self._user, thread, role, text, call, request)
         return message

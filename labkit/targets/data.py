@@ -151,6 +151,14 @@ class DataAccess(Protocol):
         """
         ...
 
+    def session(self, user: str, request: str) -> AbstractAsyncContextManager[RequestSession]:
+        """A database session of `user` for the length of one request.
+
+        Its connection goes back to the pool with nothing on it: no setting, temporary table, open
+        transaction or advisory lock. Statements of a session commit one by one.
+        """
+        ...
+
     @property
     def pool_size(self) -> int:
         """The most connections that the platform opens at the server for this target."""

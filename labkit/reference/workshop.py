@@ -1,0 +1,71 @@
+"""All that works on runs in one server process, put together and owned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from labkit.redaction import Secret
+from labkit.reference.agents import USUAL, Agents, ScriptedAgent
+from labkit.reference.clock import Clock, SteadyClock
+from labkit.reference.engine import Engine
+from labkit.reference.executions import Executions
+from labkit.reference.intake import Intake
+from labkit.reference.interventions import Interventions
+from labkit.reference.orphans import OwnerLock
+from labkit.reference.outbox import Outbox
+from labkit.reference.stages import Stages
+from labkit.reference.store import Store
+from labkit.reference.tool_calls import ToolCalls
+from labkit.reference.turns import Records, Turns
+
+
+@dataclass(frozen=True)
+class WorkshopParts:
+    """What a workshop is made of; another one is made by replacing a part with a subclass."""
+
+    executions: type[Executions] = Executions
+    outbox: type[Outbox] = Outbox
+    tool_calls: type[ToolCalls] = ToolCalls
+    stages: type[Stages] = Stages
+    clock: type[Clock] = SteadyClock
+    turns: type[Turns] = Turns
+    interventions: type[Interventions] = Interventions
+    engine: type[Engine] = Engine
+    intake: type[Intake] = Intake
+
+
+class Workshop:
+    """Messages in, runs on their way: inside `async with` it works.
+
+    Leaving it suspends what still runs; then its owner's lock is given back.
+    """
+
+    def __init__(self, store: Store, url: Secret, parts: WorkshopParts | None = None) -> None:
+        made_of = parts or WorkshopParts()
+        self._lock = OwnerLock(url)
+        owner = self._lock.key
+        self.executions = made_of.executions(store)
+        self.agents = Agents({USUAL: ScriptedAgent()})
+        """Further agents can be registered."""
+        records = Records(
+            executions=self.executions,
+            outbox=made_of.outbox(),
+            tool_calls=made_of.tool_calls(),
+            stages=made_of.stages(),
+            clock=made_of.clock(),
+        )
+        turns = made_of.turns(store, records, owner)
+        interventions = made_of.interventions(store, records, turns, owner)
+        self.engine = made_of.engine(turns, interventions, self.agents)
+        self.intake = made_of.intake(store, self.executions, records.stages, self.engine, owner)
+
+    async def __aenter__(self) -> Self:
+        await self._lock.open()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        try:
+            await self.engine.close()
+        finally:
+            await self._lock.close()
