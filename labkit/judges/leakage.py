@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, Self
 
 from labkit.judges.verdict import Verdict
@@ -91,7 +92,8 @@ class LeakageMatrix:
 
     users: tuple[str, ...]
     channels: tuple[Channel, ...]
-    controls: frozenset[Channel]
+    controls: frozenset[tuple[str, Channel]]
+    """The cells in which the own canary must be found."""
     found: Mapping[tuple[str, Channel], frozenset[str]]
     """The owners of the canaries that were found; no entry where nothing was seen."""
 
@@ -103,6 +105,11 @@ class LeakageMatrix:
         if owners - {user}:
             return Finding.FOREIGN
         return Finding.OWN if owners else Finding.SILENT
+
+    def is_silent(self, user: str, channel: Channel) -> bool:
+        """Whether the own canary must be found in the cell, and is not."""
+        owners = self.found.get((user, channel), frozenset())
+        return (user, channel) in self.controls and user not in owners
 
     def foreign(self, user: str, channel: Channel) -> frozenset[str]:
         """The others whose canaries the user could see by the channel."""
@@ -170,30 +177,25 @@ def _matrix(history: LeakageHistory, hits: tuple[_Hit, ...]) -> LeakageMatrix:
     }
     for hit in hits:
         found[hit.seer, hit.channel].add(hit.owner)
+    owners = [one.user for one in history.canaries]
     used = history.controls.union(channel for _, channel in found)
-    seers = (*(one.user for one in history.canaries), *(user for user, _ in found))
     return LeakageMatrix(
-        users=tuple(dict.fromkeys(seers)),
+        users=tuple(dict.fromkeys((*owners, *(user for user, _ in found)))),
         channels=tuple(channel for channel in Channel if channel in used),
-        controls=history.controls,
+        controls=frozenset(product(owners, history.controls)),
         found={cell: frozenset(owners) for cell, owners in found.items()},
     )
 
 
 def _missing_evidence(history: LeakageHistory, matrix: LeakageMatrix) -> Verdict | None:
-    owners = dict.fromkeys(one.user for one in history.canaries)
-    if len(owners) < 2:
+    if len({one.user for one in history.canaries}) < 2:
         return Verdict.unknown("no-canary", "Fewer than two users have a canary.")
     if not history.sightings:
         return Verdict.unknown("no-sighting", "Nobody looked at anything.")
     if not history.controls:
         return Verdict.unknown("no-control", "No channel is named where own canaries must show.")
-    silent = [
-        f"{user} by {channel}"
-        for user in owners
-        for channel in matrix.channels
-        if channel in history.controls and matrix.finding(user, channel) is not Finding.OWN
-    ]
+    cells = product(matrix.users, matrix.channels)
+    silent = [f"{user} by {channel}" for user, channel in cells if matrix.is_silent(user, channel)]
     if not silent:
         return None
     text = f"{len(silent)} controls are silent: the first own canary not found is {silent[0]}."

@@ -207,6 +207,10 @@ def test_the_matrix_says_what_was_found_where() -> None:
     assert matrix.finding("bob", Channel.MODEL) is Finding.SILENT
     assert matrix.foreign("bob", Channel.MODEL) == frozenset()
     assert matrix.finding("carol", Channel.EVENTS) is Finding.NOTHING
+    assert matrix.is_silent("carol", Channel.EVENTS)
+    assert not matrix.is_silent("mallory", Channel.EVENTS)
+    assert not matrix.is_silent("bob", Channel.MODEL)
+    assert not leakage_matrix(GOOD).is_silent("bob", Channel.EVENTS)
 
 
 def test_canaries_come_from_the_seed_alone() -> None:
