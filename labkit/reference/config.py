@@ -1,0 +1,76 @@
+"""What a server process is told before it serves: one line of JSON, for a private pipe only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from labkit.errors import LabError, RecordError
+from labkit.records import from_json
+from labkit.redaction import Secret
+from labkit.services.endpoints import Lease
+from labkit.services.handover import lease_from_json, lease_to_json
+
+
+@dataclass(frozen=True)
+class ServiceLimits:
+    """What one server process allows itself and its clients; sizes in bytes, times in seconds."""
+
+    frame_bytes: int = 1_000_000
+    """The largest frame that it takes."""
+    queue_frames: int = 1_000
+    """How many frames may wait for a slow reader before it is dropped."""
+    login_s: float = 5.0
+    """How long a connection may stay without a token."""
+    ping_every_s: float = 20.0
+    """How long a connection may be silent before it is asked for a sign of life."""
+    pong_within_s: float = 20.0
+    """How long that sign may take before the connection is cut."""
+    database_connections: int = 8
+    """The most connections of its pool."""
+    stop_s: float = 5.0
+    """How long its clients and runs have for their end when it stops."""
+
+
+@dataclass(frozen=True)
+class ServiceConfig:
+    """All that a server process needs to know."""
+
+    target: str
+    """Whose parts it is made of: `package.module:Class`, a subclass of `Platform`."""
+    lease: Lease
+    token_key: Secret
+    """What users' tokens are signed with: the same for all processes of a platform."""
+    number: int = 0
+    """Which of the platform's processes it is, from 0."""
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+
+    def to_line(self) -> str:
+        """One line of JSON with the secrets laid open, for a pipe that nobody else reads."""
+        return json.dumps(
+            {
+                "target": self.target,
+                "lease": lease_to_json(self.lease),
+                "token_key": self.token_key.reveal(),
+                "number": self.number,
+                "limits": asdict(self.limits),
+            }
+        )
+
+    @classmethod
+    def from_line(cls, line: str) -> ServiceConfig:
+        """What `to_line` wrote; raises `RecordError`, which quotes nothing of it, for else."""
+        try:
+            value = json.loads(line)
+            return cls(
+                target=value["target"],
+                lease=lease_from_json(value["lease"]),
+                token_key=Secret(value["token_key"]),
+                number=value["number"],
+                limits=from_json(ServiceLimits, value["limits"]),
+            )
+        except (LabError, ValueError, KeyError, TypeError) as error:
+            raise RecordError(
+                f"the configuration of a server process cannot be read ({type(error).__name__}): "
+                "it must be one line of JSON on standard input, as the platform writes it"
+            ) from None
