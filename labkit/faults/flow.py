@@ -62,6 +62,14 @@ Onward: TypeAlias = Callable[[Chunk], Awaitable[None]]
 """Passes a chunk to the next fault, or to the other side after the last; waits for slow readers."""
 
 
+async def is_set_in_time(event: asyncio.Event, deadline_s: float) -> bool:
+    """Wait for an event; False when it does not come within `deadline_s` seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(deadline_s):
+            await event.wait()
+    return event.is_set()
+
+
 class Fault(abc.ABC):
     """Something done to what flows in a proxy, which counts what it did.
 
@@ -78,6 +86,7 @@ class Fault(abc.ABC):
         """How many bytes it acted on."""
         self._where = "nowhere"
         self._connections: set[int] = set()
+        self._acted = asyncio.Event()
         self._lifted = asyncio.Event()
         self._random: random.Random
 
@@ -85,6 +94,14 @@ class Fault(abc.ABC):
     def affected_connections(self) -> int:
         """How many connections it acted on."""
         return len(self._connections)
+
+    async def applied(self, *, deadline_s: float) -> bool:
+        """Wait until it has acted on something.
+
+        False when it has not within `deadline_s` seconds, which is no exception: its verdict then
+        says `fault-not-applied`. It stays True after the fault is removed.
+        """
+        return await is_set_in_time(self._acted, deadline_s)
 
     def install(self, where: str, number: int, chance: random.Random) -> None:
         """Make it part of a proxy; raises `UsageError` when it already is part of one."""
@@ -114,6 +131,7 @@ class Fault(abc.ABC):
         return Verdict.sound(f"{self.name} {self._where}: {text}")
 
     def _count(self, stream: Stream, size_bytes: int) -> None:
+        self._acted.set()
         self._connections.add(stream.connection)
         self.affected_bytes += size_bytes
 
@@ -122,14 +140,6 @@ class Fault(abc.ABC):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due_s):
                 await self._lifted.wait()
-
-
-async def is_set_in_time(event: asyncio.Event, deadline_s: float) -> bool:
-    """Wait for an event; False when it does not come within `deadline_s` seconds."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(deadline_s):
-            await event.wait()
-    return event.is_set()
 
 
 def checked_pattern(pattern: bytes) -> bytes:

@@ -33,7 +33,6 @@ class Gate(Fault):
         super().__init__()
         self._when = None if when is None else checked_pattern(when)
         self._finders: dict[Stream, Finder] = {}
-        self._held = asyncio.Event()
 
     @property
     def released(self) -> bool:
@@ -46,7 +45,7 @@ class Gate(Fault):
         False when nothing was within `deadline_s` seconds, which is no exception: the gate's
         verdict then says `fault-not-applied`. It stays True after the release.
         """
-        return await is_set_in_time(self._held, deadline_s)
+        return await self.applied(deadline_s=deadline_s)
 
     def release(self) -> None:
         """Let what is held pass, and all that follows; harmless twice."""
@@ -70,7 +69,6 @@ class Gate(Fault):
             await onward(Chunk(chunk.data[:start], chunk.at_s))
         if not self.released:
             self._count(stream, len(chunk.data) - start)
-            self._held.set()
             await self._lifted.wait()
         await onward(Chunk(chunk.data[start:], chunk.at_s, chunk.ending))
 

@@ -85,6 +85,7 @@ def test_a_fault_tells_what_it_did() -> None:
             "fault-not-applied", "watcher upstream: nothing came that it could act on"
         )
         assert fault.verdict() == told
+        assert not await fault.applied(deadline_s=0.01)
         passed = list[Chunk]()
 
         async def onward(chunk: Chunk) -> None:
@@ -96,6 +97,7 @@ def test_a_fault_tells_what_it_did() -> None:
             await fault.pass_on(Chunk(data, 0.0), stream, onward)
         assert [chunk.data for chunk in passed] == [b"1234", b"5", b"678"]
         assert fault.verdict() == Verdict.sound("watcher upstream: 8 bytes on 2 connections")
+        assert await fault.applied(deadline_s=15)
 
     asyncio.run(run())
 

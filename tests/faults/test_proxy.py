@@ -14,12 +14,14 @@ from contextlib import AsyncExitStack
 from random import Random
 
 import pytest
+import websockets
 
 from labkit.errors import ServiceUnavailable, UsageError
 from labkit.faults.flow import Direction
 from labkit.faults.processes import victim
 from labkit.faults.proxy import tcp_proxy
 from labkit.faults.toxics import Latency, Timeout
+from labkit.hygiene import Watch, watching
 from labkit.judges.verdict import Verdict
 from tests.faults.stage import LONG_S, client_of, echo, ended, proxied, served
 from tests.reference.stage import asynchronous
@@ -332,3 +334,65 @@ async def test_an_unknown_host_is_told_at_the_start() -> None:
     with pytest.raises(ServiceUnavailable, match=r"no-such-host\.invalid"):
         async with tcp_proxy("no-such-host.invalid", 1, random=Random(1)):
             pass
+
+
+@asynchronous
+async def test_a_websocket_is_cut_and_resumed_through_the_same_proxy() -> None:
+    """A reset has no close frame; after a freeze, a new connection gets what the old one lost."""
+    frozen = asyncio.Event()
+
+    async def count(connection: websockets.ServerConnection) -> None:
+        after = int(await connection.recv())
+        for number in range(after + 1, 6):
+            if (after, number) == (0, 3):
+                await asyncio.wait_for(frozen.wait(), LONG_S)
+            await connection.send(str(number))
+        await connection.wait_closed()
+
+    async with websockets.serve(count, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with tcp_proxy("127.0.0.1", port, random=Random(1)) as proxy:
+            url = f"ws://{proxy.host}:{proxy.port}"
+            old = await websockets.connect(url)
+            await old.send("0")
+            seen = [await old.recv(), await old.recv()]
+            silence = proxy.freeze()
+            frozen.set()
+            assert await silence.applied(deadline_s=LONG_S)
+            new = await websockets.connect(url)
+            await new.send("2")
+            seen += [await new.recv() for _ in range(3)]
+            assert seen == ["1", "2", "3", "4", "5"]
+            assert (await proxy.cut()).valid
+            for connection in (old, new):
+                with pytest.raises(websockets.ConnectionClosedError, match="no close frame"):
+                    await asyncio.wait_for(connection.recv(), LONG_S)
+
+
+@asynchronous
+async def test_a_proxy_inside_a_check_leaves_nothing_behind() -> None:
+    """Its tasks and connections have ended when its block has."""
+    with watching(watch := Watch()):
+        async with proxied() as proxy, client_of(proxy) as client:
+            proxy.hold(Direction.DOWNSTREAM)
+            await client.send(b"held")
+        assert await watch.background_errors() == ()
+        assert await watch.end_tasks() == ()
+        assert await watch.end_connections() == ()
+
+
+@asynchronous
+async def test_a_proxy_outside_of_a_check_is_none_of_its_business() -> None:
+    """What it opens during the check, and keeps for longer, is the proxy's own."""
+    async with proxied() as proxy:
+        with watching(watch := Watch()):
+            await proxy.down()
+            await proxy.up()
+            client = await asyncio.open_connection(proxy.host, proxy.port)
+            client[1].write(b"x")
+            assert await asyncio.wait_for(client[0].readexactly(1), LONG_S) == b"x"
+            client[1].transport.abort()
+            assert await watch.end_tasks() == ()
+            assert await watch.end_connections() == ()
+        async with client_of(proxy) as later:
+            assert await later.asks(b"later") == b"later"

@@ -258,9 +258,8 @@ async def test_a_toxic_that_comes_later_gets_what_waits_in_an_earlier_one() -> N
         silence = proxy.add(Timeout(0), Direction.UPSTREAM)
         proxy.remove(delay)
         assert await client.hears_nothing()
-        async with asyncio.timeout(LONG_S):
-            while silence.affected_bytes < 7:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        assert await silence.applied(deadline_s=LONG_S)
+        assert silence.affected_bytes == 7
 
 
 WRONG: list[tuple[Callable[[], Toxic], str]] = [
