@@ -10,8 +10,9 @@ The block's body records expectations; it goes on after one that does not hold, 
 sees all of them. Leaving the block decides the outcome: broken when the body raised, ran out of
 time, left a task or connection behind, or compared nothing; failed when an expectation did not
 hold; unknown when the evidence was missing; skipped when the target declared that it lacks what the
-body touched first; else passed. An exception does not leave the block, so the next check runs;
-an interrupt, an exit and a cancellation from outside do, once they are recorded.
+body touched first (broken, where the claim is isolation and the target has that part); else passed.
+An exception does not leave the block, so the next check runs; an interrupt, an exit and a
+cancellation from outside do, once they are recorded.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import contextlib
 import math
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Final, Protocol, Self
@@ -32,14 +33,19 @@ from labkit.hygiene import Watch, watching
 from labkit.records import CheckRecord, CheckStarted, Expectation, Outcome, Record
 
 _LONGEST_VALUE_CHARS: Final = 20_000
+_CLOSE_S: Final = 5.0
 
 
 class SkipCheck(BaseException):
-    """The body touched what the target declared as lacking; no `except Exception` hides that."""
+    """The body touched what the target declared as lacking; no `except Exception` hides that.
 
-    def __init__(self, capability: str, why: str) -> None:
+    `in_area` says that the target has the part that this belongs to, whatever it declares.
+    """
+
+    def __init__(self, capability: str, why: str, *, in_area: bool = False) -> None:
         super().__init__(f"the target lacks {capability}: {why}")
         self.capability = capability
+        self.in_area = in_area
 
 
 class Judgement(Protocol):
@@ -80,7 +86,13 @@ class Check:
     """
 
     def __init__(
-        self, name: str, claim: str, *, deadline_s: float, surroundings: Surroundings
+        self,
+        name: str,
+        claim: str,
+        *,
+        deadline_s: float,
+        surroundings: Surroundings,
+        isolation: bool = False,
     ) -> None:
         if not 0 < deadline_s < math.inf:
             raise UsageError(f"check {name}: deadline_s must be above 0, not {deadline_s!r}")
@@ -88,6 +100,9 @@ class Check:
         self.claim = claim
         self._deadline_s = deadline_s
         self._around = surroundings
+        self._isolation = isolation
+        self._needs: dict[str, None] = {}
+        self._closers: list[Callable[[], Awaitable[object]]] = []
         self._expectations: list[Expectation] = []
         self._notes: list[str] = []
         self._unknown: tuple[str, str] | None = None
@@ -191,6 +206,26 @@ class Check:
             return text
         return f"{text[:_LONGEST_VALUE_CHARS]}… ({len(text):,} characters)"
 
+    # What its lab says --------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its body runs."""
+        return self._is_open
+
+    def needs(self, need: str) -> None:
+        """Note what the body touches of the target, such as `data.create_user`."""
+        self._needs[need] = None
+
+    @property
+    def has_touched_a_part(self) -> bool:
+        """Whether the body has touched a method that the target has."""
+        return any(not need.startswith("tables.") for need in self._needs)
+
+    def closes(self, close: Callable[[], Awaitable[object]]) -> None:
+        """Have something of the target's closed once the body is over."""
+        self._closers.append(close)
+
     # Its begin and end --------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -246,6 +281,7 @@ class Check:
             notes=tuple(self._notes),
             started_at=self._started_at,
             seconds=self._seconds,
+            needs=tuple(self._needs),
         )
 
     def _may_cut(self, frame: FrameType | None, running: asyncio.Task[Any]) -> bool:
@@ -257,15 +293,29 @@ class Check:
     async def _look_around(self) -> tuple[str, str] | None:
         errors = await self._watch.background_errors()
         tasks = await self._watch.end_tasks()
+        unclosed = await self._close()
         connections = await self._watch.end_connections()
         for reason, found in (
             ("background-error", errors),
             ("leaked-task", tasks),
+            ("not-closed", unclosed),
             ("leaked-connection", connections),
         ):
             if found:
                 return reason, "; ".join(found)
         return None
+
+    async def _close(self) -> tuple[str, ...]:
+        """Close what the body began of the target's, for 5 s in all; what could not be closed."""
+        give_up_at = asyncio.get_running_loop().time() + _CLOSE_S
+        errors = []
+        for close in self._closers:
+            try:
+                async with asyncio.timeout_at(give_up_at):
+                    await close()
+            except Exception as error:  # noqa: BLE001 - the record tells it
+                errors.append(f"what the target had begun cannot be closed: {error!r}")
+        return tuple(errors)
 
     def _decide(
         self, error: BaseException | None, left: tuple[str, str] | None
@@ -290,6 +340,9 @@ class Check:
         return Outcome.BROKEN, cut.value, f"{text}{where}"
 
     def _decide_skip(self, skip: SkipCheck) -> tuple[Outcome, str, str]:
+        if self._isolation and skip.in_area:
+            text = f"{skip}. But it has that part, and isolation is shown wherever there are users"
+            return Outcome.BROKEN, "isolation-not-skippable", text
         if self._expectations or self._shown:
             text = f"{skip}, but the check had already compared or shown something"
             return Outcome.BROKEN, "skipped-late", text

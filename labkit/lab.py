@@ -13,18 +13,18 @@ import contextlib
 import importlib.metadata
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from labkit.checks import Check, SkipCheck, Surroundings
 from labkit.environment import IsolatedEnvironment
-from labkit.errors import NotDeclared, NotGreen, ServiceUnavailable, UsageError
-from labkit.guard import guarded, guarded_block
+from labkit.errors import NotGreen, ServiceUnavailable, UsageError
+from labkit.guard import Seam, guarded_block
 from labkit.hostage import Hostage, hostage
 from labkit.output_redaction import guard_output
 from labkit.own_server import OwnServer, own_server
@@ -36,15 +36,22 @@ from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.leases import lease as take_lease
 from labkit.services.open import open_services
 from labkit.services.places import default_cache
+from labkit.sockets import Login, Socket, connected
+from labkit.targets.cache import Cache
+from labkit.targets.configuration import Configuration
+from labkit.targets.contexts import Contexts
 from labkit.targets.data import DataAccess
 from labkit.targets.loading import load_target
-from labkit.targets.protocols import Capability, Tables, Target, TargetFactory
+from labkit.targets.notifications import Door, Notifications, Sockets
+from labkit.targets.pipeline import Lifecycle, Pipeline
+from labkit.targets.protocols import Capability, Tables, TargetFactory
+from labkit.targets.routing import Routing
 from labkit.witness import Witness
 
 DEFAULT_DEADLINE_S: Final = 30.0
 """The deadline of a check that names none, in seconds."""
 
-_LIBRARIES: Final = ("asyncpg", "ipykernel", "labkit", "papermill", "redis")
+_LIBRARIES: Final = ("asyncpg", "ipykernel", "labkit", "papermill", "redis", "websockets")
 
 
 class Lab:
@@ -71,7 +78,7 @@ class Lab:
         self._settings: Mapping[str, str]
         self._spec: str
         self._factory: TargetFactory
-        self._target: Target
+        self._seam: Seam
         self._checks: list[Check] = []
         self._exit = contextlib.AsyncExitStack()
         self._closed: LabClosed | None = None
@@ -117,13 +124,14 @@ class Lab:
         self._publisher.keep_secret((*secrets, *secrets_in(self._settings)))
         self.lease, self._spec, self._factory = lease, target, load_target(target)
         await self._factory.install(lease)
-        self._target = await stack.enter_async_context(self._factory(lease))
+        opened = await stack.enter_async_context(self._factory(lease))
+        self._seam = Seam(opened, self._running)
         self.witness = await stack.enter_async_context(Witness(lease))
         self._publisher.emit(
             LabOpened(
                 area=self.area,
                 environment=self.environment,
-                target=self._target.name,
+                target=opened.name,
                 seed=self.seed,
                 lease=lease.id,
                 services=lease.services,
@@ -132,15 +140,78 @@ class Lab:
             )
         )
 
+    # The target: what it declared that it lacks skips the check that touches it -----------------
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Area 1: agents run, bound to the caller."""
+        return cast(Pipeline, self._seam.part(Capability.PIPELINE))
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Area 1: the states of executions."""
+        return cast(Lifecycle, self._seam.part(Capability.LIFECYCLE))
+
+    @property
+    def notifications(self) -> Notifications:
+        """Area 2: delivery apart from the call."""
+        return cast(Notifications, self._seam.part(Capability.NOTIFICATIONS))
+
+    @property
+    def sockets(self) -> Sockets:
+        """Area 2: how the target speaks over WebSockets."""
+        return cast(Sockets, self._seam.part(Capability.SOCKETS))
+
+    @property
+    def contexts(self) -> Contexts:
+        """Area 3: contexts of users."""
+        return cast(Contexts, self._seam.part(Capability.CONTEXTS))
+
     @property
     def data(self) -> DataAccess:
-        """Area 4 of the target; skips the check when the target declared that it lacks it."""
-        return guarded(self._capability(Capability.DATA, lambda: self._target.data))
+        """Area 4: data access for one user."""
+        return cast(DataAccess, self._seam.part(Capability.DATA))
+
+    @property
+    def cache(self) -> Cache:
+        """Area 5: the cache of each user."""
+        return cast(Cache, self._seam.part(Capability.CACHE))
+
+    @property
+    def configuration(self) -> Configuration:
+        """Area 6: settings."""
+        return cast(Configuration, self._seam.part(Capability.CONFIGURATION))
+
+    @property
+    def routing(self) -> Routing:
+        """Area 7: messages on their way."""
+        return cast(Routing, self._seam.part(Capability.ROUTING))
 
     @property
     def tables(self) -> Tables:
-        """Where the target's rows lie, for the witness."""
-        return self._target.tables
+        """Where the target's rows lie, for the witness; one that it has no table for skips."""
+        return cast(Tables, self._seam.tables())
+
+    @contextlib.asynccontextmanager
+    async def connect(
+        self,
+        user: str,
+        *,
+        door: Door | None = None,
+        token: Secret | None = None,
+        login: Login = Login.HEADER,
+    ) -> AsyncIterator[Socket]:
+        """A WebSocket of the lab's own to a door of the target, as `user`, for the block.
+
+        The door is the first one where none is named (for a proxy, `replace` its host and port),
+        and the token the user's own. Raises `OSError` when nobody there speaks WebSocket.
+        """
+        sockets = self.sockets
+        door = door or (await sockets.doors())[0]
+        async with connected(sockets, door, token or sockets.token(user), login) as socket:
+            yield socket
+
+    # Beside the target --------------------------------------------------------------------------
 
     def own_server(self) -> AbstractAsyncContextManager[OwnServer]:
         """A PostgreSQL of the check's own, with the target on it, to be killed and brought back.
@@ -162,31 +233,29 @@ class Lab:
 
     def hostage(self, user: str) -> AbstractAsyncContextManager[Hostage]:
         """A process of the target's, held in the middle of a transaction of `user`."""
+        self._seam.require(Capability.DATA, "transaction")
         return guarded_block(hostage(self.lease, self._spec, user=user))
 
-    def _capability(self, capability: Capability, get: Callable[[], DataAccess]) -> DataAccess:
-        why = self._target.lacks.get(capability)
-        if why is not None:
-            raise SkipCheck(capability, why)
-        try:
-            return get()
-        except (AttributeError, NotImplementedError) as error:
-            text = (
-                f"target {self._target.name} lacks {capability} but does not declare it; "
-                f"name it in the target's `lacks`, with the reason"
-            )
-            raise NotDeclared(text) from error
+    def check(
+        self, name: str, claim: str, *, deadline_s: float | None = None, isolation: bool = False
+    ) -> Check:
+        """A check, to be entered with `async with`; both texts must be literals in the notebook.
 
-    def check(self, name: str, claim: str, *, deadline_s: float | None = None) -> Check:
-        """A check, to be entered with `async with`; both texts must be literals in the notebook."""
+        One that claims `isolation` of users is never skipped for a target that has the part which
+        it touches: it is broken then.
+        """
         check = Check(
             name,
             claim,
             deadline_s=self._check_deadline_s if deadline_s is None else deadline_s,
             surroundings=self._publisher.surroundings,
+            isolation=isolation,
         )
         self._checks.append(check)
         return check
+
+    def _running(self) -> Check | None:
+        return next((check for check in reversed(self._checks) if check.is_open), None)
 
     async def close(self) -> None:
         """Close what was opened, give the lease back and print the verdict.

@@ -104,6 +104,8 @@ class CheckRecord:
     started_at: float
     """Seconds since the epoch."""
     seconds: float
+    needs: tuple[str, ...] = ()
+    """What the body touched of the target, such as `data.create_user`, in order."""
 
 
 @dataclass(frozen=True)

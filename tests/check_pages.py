@@ -17,7 +17,7 @@ class Page:
     records: list[Record] = field(default_factory=list)
     shown: list[object] = field(default_factory=list)
 
-    def check(self, deadline_s: float = 20.0) -> Check:
+    def check(self, deadline_s: float = 20.0, *, isolation: bool = False) -> Check:
         """A check on this page."""
         around = Surroundings(
             emit=self.records.append,
@@ -25,7 +25,9 @@ class Page:
             redact=lambda text: text.replace("hunter2-secret", "***"),
             wall_clock=lambda: 1.5,
         )
-        return Check("name", "claim", deadline_s=deadline_s, surroundings=around)
+        return Check(
+            "name", "claim", deadline_s=deadline_s, surroundings=around, isolation=isolation
+        )
 
 
 async def checked(body: Body, *, deadline_s: float = 20.0) -> CheckRecord:
