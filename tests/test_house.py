@@ -29,6 +29,7 @@ FLOORS: Final = (
         "hostage",
         "output_redaction",
         "own_server",
+        "pictures",
         "schedules",
         "sockets",
     ),
