@@ -130,6 +130,7 @@ def _believe(cell: Cell, record: CheckRecord) -> CheckResult:
         detail=doubt[1] if doubt else record.detail,
         expectations=record.expectations,
         notes=record.notes,
+        needs=record.needs,
         seconds=record.seconds,
         cell=cell.index,
     )

@@ -31,6 +31,8 @@ class CheckResult:
     detail: str
     expectations: tuple[Expectation, ...] = ()
     notes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    """What it touched of the target, such as `data.create_user`."""
     seconds: float = 0.0
     cell: int | None = None
     """The number of the cell that wrote its record or, failing that, its start; from 0."""

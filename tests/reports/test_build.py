@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from labkit.journal import SecretFound
 from labkit.records import Outcome
 from labkit.reports.build import build_reports, update_latest
 from labkit.reports.withheld import withheld_note
-from tests.reports.runs import AT, MISSES, RunFolder, check_cell
+from tests.reports.runs import AT, MISSES, RunFolder, cell, check_cell, record, started
 
 REPORTS = {"index.html", "database.html", "junit.xml", "results.json", "summary.md"}
 
@@ -42,7 +43,8 @@ def test_a_second_build_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_results_for_machines(tmp_path: Path) -> None:
     """`results.json` holds the run's facts and every check with every expectation."""
-    build_reports(RunFolder(tmp_path, cells=[check_cell("rollback")]).write())
+    needing = replace(record("rollback"), needs=("data.transaction",))
+    build_reports(RunFolder(tmp_path, cells=[cell(started("rollback"), needing)]).write())
     results = json.loads((tmp_path / "results.json").read_bytes())
 
     assert (results["run_id"], results["exit_code"], results["seed"]) == ("20260305-140322", 0, 7)
@@ -54,6 +56,7 @@ def test_results_for_machines(tmp_path: Path) -> None:
     assert (check["name"], check["outcome"], check["reason"]) == ("rollback", "passed", "")
     assert (check["claim"], check["seconds"]) == ("the claim of rollback", 0.25)
     assert check["expectations"][0]["actual"] == "0"
+    assert check["needs"] == ["data.transaction"]
 
 
 def test_half_a_surrogate_pair(tmp_path: Path) -> None:

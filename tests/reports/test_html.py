@@ -27,6 +27,7 @@ from tests.reports.runs import (
     check_cell,
     prose,
     record,
+    started,
 )
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
@@ -87,7 +88,16 @@ def everywhere(payload: str) -> RunFolder:
     """A run with the payload in every place that a notebook or its journal can put it."""
     fact = Expectation(payload, payload, payload, holds=False, reason=payload)
     told = CheckRecord(
-        "rollback", payload, Outcome.FAILED, payload, payload, (fact,), (payload,), 1.0, 1.0
+        "rollback",
+        payload,
+        Outcome.FAILED,
+        payload,
+        payload,
+        (fact,),
+        (payload,),
+        1.0,
+        1.0,
+        needs=(payload,),
     )
     table = {
         "caption": payload,
@@ -341,6 +351,15 @@ class TestNotebookPage:
         ]
         run = read_run(RunFolder(tmp_path, checks=names, cells=cells).write())
         assert len(notebook_html(run, run.notebooks[0]).encode()) < 200_000
+
+
+def test_what_a_check_needs_of_its_target(tmp_path: Path) -> None:
+    """A check's section names what it touched; one that touched nothing says nothing of it."""
+    needing = replace(record("rollback"), needs=("data.transaction", "tables.threads"))
+    shown = page_of(RunFolder(tmp_path / "one", cells=[cell(started("rollback"), needing)]))
+    assert "needs of the target: data.transaction, tables.threads" in shown.text
+    silent = page_of(RunFolder(tmp_path / "two", cells=[check_cell("rollback")]))
+    assert "needs of the target" not in silent.text
 
 
 @pytest.mark.parametrize("make", [page_of, index_of])
