@@ -1,0 +1,123 @@
+"""The intake: what is valid is stored with its run at once, all else not at all."""
+
+import asyncio
+
+import pytest
+
+from labkit.errors import Denied, Rejected
+from labkit.reference.intake import LONGEST_NAME, LONGEST_TEXT, Incoming
+from labkit.services.endpoints import Lease
+from labkit.targets.pipeline import ExecutionState
+from labkit.targets.routing import STAGES
+from tests.reference.stage import asynchronous, new_user
+from tests.reference.works import Place, rows, works
+
+REACHED = "select stage from stages where user_id = $1 and message_id = $2 order by at, stage"
+
+STORED = """
+    select (select count(*) from messages where user_id = $1)
+         + (select count(*) from executions where user_id = $1)
+         + (select count(*) from stages where user_id = $1)
+         + (select count(*) from outbox where user_id = $1)
+"""
+
+
+@asynchronous
+async def test_a_message_reaches_its_stages_in_order(installed: Lease) -> None:
+    """By the database's clock; the last one, `notified`, is for who delivers the answer."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        accepted = await at_work.send(place, "lookup x", message="first")
+        view = await at_work.ended(place, accepted.run)
+    assert view.state is ExecutionState.COMPLETED
+    reached = await rows(installed, REACHED, place.user, "first")
+    assert [stage for (stage,) in reached] == list(STAGES[:-1])
+
+
+@asynchronous
+async def test_a_failed_message_was_executed_and_not_answered(installed: Lease) -> None:
+    """Its stages end where it failed."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        accepted = await at_work.send(place, "modeldown", message="first")
+        await at_work.ended(place, accepted.run)
+    reached = await rows(installed, REACHED, place.user, "first")
+    assert [stage for (stage,) in reached] == list(STAGES[:5])
+
+
+@asynchronous
+async def test_the_same_message_again_starts_nothing(installed: Lease) -> None:
+    """Ten times at once: one is new, and all are told the same run."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        sent = await asyncio.gather(
+            *(at_work.send(place, "lookup x", message="same") for _ in range(10))
+        )
+        await at_work.ended(place, sent[0].run)
+        again = await at_work.send(place, "something else", message="same")
+        messages = await at_work.history.messages(place.user, place.thread)
+    assert sorted(accepted.is_new for accepted in sent) == [*[False] * 9, True]
+    assert {accepted.run for accepted in (*sent, again)} == {sent[0].run}
+    assert [message.text for message in messages if message.role == "user"] == ["lookup x"]
+
+
+@asynchronous
+async def test_a_message_into_anothers_thread_is_denied(installed: Lease) -> None:
+    """In the same words as for a thread that does not exist, and nothing is stored."""
+    async with works(installed) as at_work:
+        place, stranger = await at_work.place(), await new_user(at_work.data)
+        told: list[str] = []
+        for thread in (place.thread, place.thread[::-1]):
+            with pytest.raises(Denied) as refused:
+                await at_work.send(Place(stranger, thread), "hello")
+            told.append(str(refused.value))
+    assert told[0].replace(place.thread, place.thread[::-1]) == told[1]
+    assert await rows(installed, STORED, stranger) == [(0,)]
+
+
+INVALID = {
+    "text is empty": ("", "id", None),
+    "text is empty ": (" \n", "id", None),
+    "text has 16,001 characters": ("x" * (LONGEST_TEXT + 1), "id", None),
+    "text holds a character": ("a\0b", "id", None),
+    "text holds a character ": ("half \ud800", "id", None),
+    "id is empty": ("hello", "", None),
+    "id has 201 characters": ("hello", "x" * (LONGEST_NAME + 1), None),
+    "id holds a character": ("hello", "\0", None),
+    "agent has 201 characters": ("hello", "id", "x" * (LONGEST_NAME + 1)),
+    "agent holds a character": ("hello", "id", "a\0"),
+}
+
+
+@pytest.mark.parametrize(("reason", "parts"), INVALID.items(), ids=INVALID)
+@asynchronous
+async def test_an_invalid_message_is_rejected_and_not_stored(
+    installed: Lease, reason: str, parts: tuple[str, str, str | None]
+) -> None:
+    """With the reason; no row of any kind is left."""
+    text, message, agent = parts
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        incoming = Incoming(place.user, place.thread, text, message, agent)
+        with pytest.raises(Rejected, match=reason.strip()):
+            await at_work.workshop.intake.accept(incoming)
+    assert await rows(installed, STORED, place.user) == [(0,)]
+
+
+@pytest.mark.parametrize("thread", ["", "a\0b"])
+@asynchronous
+async def test_a_thread_that_cannot_be_is_rejected(installed: Lease, thread: str) -> None:
+    """Without asking the database."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        with pytest.raises(Rejected, match="the message's thread"):
+            await at_work.send(Place(place.user, thread), "hello")
+
+
+@asynchronous
+async def test_the_longest_message_is_taken(installed: Lease) -> None:
+    """And answered."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        view = await at_work.run(place, "ü" * LONGEST_TEXT)
+    assert view.state is ExecutionState.COMPLETED
