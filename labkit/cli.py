@@ -152,6 +152,11 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
     metavar="DIR",
     help="Make the run's folder in DIR.  [default: the project's outputs/]",
 )
+@click.option(
+    "--target",
+    metavar="PACKAGE.MODULE:CLASS",
+    help="Test this platform: short for -r target.",
+)
 @_allow_host_option
 @click.option(
     "--deadline",
@@ -175,11 +180,16 @@ def _run(**given: Any) -> int:
 
 @_command("list", short_help="Show areas, their checks, and what each check claims.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
-def _list(as_json: bool) -> int:
-    """Show areas, their business value, checks, and what each check claims."""
+@click.option(
+    "--target",
+    metavar="PACKAGE.MODULE:CLASS",
+    help="Show which checks this platform would skip, and why.",
+)
+def _list(as_json: bool, target: str | None) -> int:
+    """Show areas, their business value, checks, and what each check claims and needs."""
     from labkit.commands.listing import show_areas
 
-    return show_areas(as_json=as_json)
+    return show_areas(target=target, as_json=as_json)
 
 
 @_command("doctor", short_help="Show which services would be used, and what is missing.")

@@ -20,6 +20,7 @@ from unicodedata import category
 from IPython.core.inputtransformer2 import TransformerManager
 
 from labkit.errors import NotebookError
+from labkit.needs import read_cells
 from labkit.parameters import Fault, Parameter, read_parameters
 
 MAX_NOTEBOOK_BYTES: Final = 50_000_000
@@ -45,6 +46,10 @@ class DeclaredCheck:
     name: str
     claim: str
     cell: int
+    needs: tuple[str, ...] = ()
+    """What its source touches of the target, such as `data.create_user`."""
+    isolation: bool = False
+    """Whether it claims that users are kept apart, which no target may leave out."""
 
 
 @dataclass(frozen=True)
@@ -238,10 +243,14 @@ def _placed(cell: int, faults: Iterable[Fault]) -> list[str]:
 def _read_checks(trees: Mapping[int, ast.Module], faults: list[str]) -> Iterator[DeclaredCheck]:
     """The checks in the order of the source; a name that is used twice is a fault."""
     cell_of: dict[str, int] = {}
+    calls = {cell: _calls_of_check(tree) for cell, tree in trees.items()}
+    labs = (call.receiver for found in calls.values() for call in found)
+    reading = read_cells(tuple(trees.values()), labs)
     for cell, tree in trees.items():
-        for call in _calls_of_check(tree):
+        for call in calls[cell]:
             try:
                 name, claim = _read_check(call)
+                isolation = _read_isolation(call)
             except ValueError as error:
                 faults += _placed(cell, [Fault(call.node.lineno, str(error))])
                 continue
@@ -249,20 +258,22 @@ def _read_checks(trees: Mapping[int, ast.Module], faults: list[str]) -> Iterator
                 text = f"cell {cell_of[name]} has a check {name} too; rename one of them"
                 faults += _placed(cell, [Fault(call.node.lineno, text)])
             cell_of[name] = cell
-            yield DeclaredCheck(name, claim, cell)
+            needs = reading.needs_of(call.block or call.node, tree)
+            yield DeclaredCheck(name, claim, cell, needs, isolation)
 
 
 @dataclass(frozen=True)
 class _Call:
     node: ast.Call
-    is_entered: bool
-    """Whether it stands in an `async with`."""
+    receiver: str
+    block: ast.AsyncWith | None
+    """The `async with` that it stands in."""
 
 
 def _calls_of_check(tree: ast.Module) -> list[_Call]:
     """Every `<name>.check(…)` that an `async with` enters, and every other `lab.check(…)`."""
-    entered = {
-        item.context_expr
+    blocks = {
+        item.context_expr: node
         for node in ast.walk(tree)
         if isinstance(node, ast.AsyncWith)
         for item in node.items
@@ -271,14 +282,14 @@ def _calls_of_check(tree: ast.Module) -> list[_Call]:
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=receiver), attr="check")):
-                if node in entered or receiver == "lab":
-                    calls.append(_Call(node, node in entered))
+                if node in blocks or receiver == "lab":
+                    calls.append(_Call(node, receiver, blocks.get(node)))
     return sorted(calls, key=lambda call: (call.node.lineno, call.node.col_offset))
 
 
 def _read_check(call: _Call) -> tuple[str, str]:
     """The name and claim of a check; raises `ValueError` where they cannot be known."""
-    if not call.is_entered:
+    if call.block is None:
         raise ValueError("a check opened outside of 'async with' cannot be known; open it there")
     match call.node.args:
         case [ast.Constant(value=str(name)), ast.Constant(value=str(claim)), *_]:
@@ -293,6 +304,16 @@ def _read_check(call: _Call) -> tuple[str, str]:
         "a check's name and claim must be literal texts, so that they are known before anything"
         ' runs; write lab.check("name", "claim")'
     )
+
+
+def _read_isolation(call: _Call) -> bool:
+    given = [word.value for word in call.node.keywords if word.arg == "isolation"]
+    match given:
+        case []:
+            return False
+        case [ast.Constant(value=bool(isolation))]:
+            return isolation
+    raise ValueError("isolation must be known before anything runs; write True or False")
 
 
 _CHECK_NAME: Final = re.compile(r"[a-z0-9_]{1,100}")

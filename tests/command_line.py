@@ -79,7 +79,8 @@ def _cells(name: str, check: str) -> list[NotebookNode]:
         markdown("- **Segment:** everybody\n- **Business goal:** peace", "business-value"),
         code(f'environment: str = "test"\ntarget: str = "{TARGET}"\nsize: int = 1', "parameters"),
         code(
-            f'from labkit.lab import Lab\nlab = await Lab.open("{name}", environment=environment)'
+            "from labkit.lab import Lab\n"
+            f'lab = await Lab.open("{name}", environment=environment, target=target)'
         ),
         code(check),
         code("await lab.close()"),

@@ -60,10 +60,13 @@ def test_a_green_run_exits_with_0_and_leads_to_its_report(
 ) -> None:
     """On servers and with a target of its own, the last line names verdict and page."""
     project = write_project(tmp_path, calm=PASSING)
-    (project / "mine.py").write_text("from labkit.reference import Platform as Mine\n")
-    ended = labkit(*("run", "calm", "-p", "target", "mine:Mine"), folder=project, environment=own)
+    (project / "mine.py").write_text(
+        "from labkit.reference import Platform\n\nclass Mine(Platform):\n    name = 'mine'\n"
+    )
+    ended = labkit(*("run", "calm", "--target", "mine:Mine"), folder=project, environment=own)
     assert ended.returncode == 0, ended.stderr
-    assert "mine" not in ended.stderr  # nothing to tell of it
+    results = json.loads((project / "outputs" / "latest" / "results.json").read_text())
+    assert results["target"] == "mine"
     verdict, page = ended.stdout.strip().split(" · ")
     assert verdict == "1 of 1 check passed"
     assert re.fullmatch(r"outputs/run_[0-9a-z]{26}/index\.html", page)
@@ -269,8 +272,63 @@ def test_list_tells_people_and_programs_the_same(tmp_path: Path) -> None:
             {"name": "target", "type": "str", "default": TARGET},
             {"name": "size", "type": "int", "default": 1},
         ],
-        "checks": [{"name": "it_holds", "claim": "One is one"}],
+        "checks": [{"name": "it_holds", "claim": "One is one", "needs": []}],
     }
+
+
+LACKING = """
+from labkit.targets.protocols import Capability, Tables
+
+class Mine:
+    name = "mine"
+    lacks = {Capability.CACHE: "it caches nothing"}
+    tables = Tables("users", "threads", "messages", "executions", "")
+    data = cache = object()
+
+    @staticmethod
+    async def install(lease): ...
+"""
+
+
+def needing(body: str, more: str = "") -> str:
+    """A check that does this with its target."""
+    return f'async with lab.check("it_needs", "It needs something"{more}) as check:\n    {body}'
+
+
+def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, str]) -> None:
+    """Declared gaps are told with their reasons, in both forms; nothing is started for it."""
+    project = write_project(
+        tmp_path,
+        cached=needing("await lab.cache.read('u', 'k')"),
+        isolated=needing("await lab.cache.read('u', 'k')", ", isolation=True"),
+        rich=needing("await lab.witness.count(lab.tables.accounts)"),
+        whole=needing("await lab.data.threads('u')"),
+    )
+    (project / "mine.py").write_text(LACKING)
+    arguments = ("list", "--target", "mine:Mine")
+    shown = labkit(*arguments, folder=project, environment=own)
+    assert shown.returncode == 0, shown.stderr
+    assert "needs data.threads" in shown.stdout
+    assert "○ skipped mine lacks cache: it caches nothing\n" in shown.stdout
+    assert "✗✗ broken mine lacks cache: it caches nothing. Isolation is not" in shown.stdout
+    told = json.loads(labkit(*arguments, "--json", folder=project, environment=own).stdout)
+    checks = {area["name"]: area["checks"][0] for area in told["areas"]}
+    assert {name: check["outlook"]["outcome"] for name, check in checks.items()} == {
+        "cached": "skipped",
+        "isolated": "broken",
+        "rich": "skipped",
+        "whole": None,
+    }
+    assert checks["rich"]["outlook"]["why"].endswith("the target has no table for accounts")
+    assert checks["whole"]["needs"] == ["data.threads"]
+
+
+def test_list_refuses_what_is_no_target(tmp_path: Path) -> None:
+    """A target that cannot be loaded is a wrong call, before anything is listed."""
+    project = write_project(tmp_path, calm=PASSING)
+    ended = labkit_here("list", "--target", "mine", folder=project)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "must have the form 'package.module:Class'" in ended.stderr
 
 
 def test_list_tells_of_a_broken_notebook_after_the_others(tmp_path: Path) -> None:

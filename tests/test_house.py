@@ -38,7 +38,16 @@ FLOORS: Final = (
     ("faults",),
     ("services",),
     ("judges",),
-    ("checks", "deadlines", "hygiene", "notebook", "parameters", "parameter_types", "project"),
+    (
+        "checks",
+        "deadlines",
+        "hygiene",
+        "needs",
+        "notebook",
+        "parameters",
+        "parameter_types",
+        "project",
+    ),
     ("agui", "events", "journal", "record_view", "records", "tables", "json_values"),
     ("", "environment", "errors", "ids", "redaction"),
 )
@@ -61,6 +70,14 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "reference.refusals",
             "reference.transactions",
         ),
+        "tests/reference/test_engine.py": (
+            "reference.clock",
+            "reference.interventions",
+            "reference.tool_calls",
+            "reference.turns",
+            "reference.workshop",
+        ),
+        "tests/reference/test_intake.py": ("reference.stages",),
         "tests/reports/test_html.py": (
             "reports.document",
             "reports.markup",

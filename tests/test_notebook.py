@@ -68,6 +68,24 @@ def test_read_notebook(tmp_path: Path) -> None:
     assert (source.parameters_cell, source.last_code_cell) == (1, 5)
 
 
+def test_needs_and_isolation(tmp_path: Path) -> None:
+    """What a check touches of the target, and whether it claims isolation, are read from it."""
+    cells = (
+        "data = lab.data\nasync def act(): await data.create_user('u')",
+        'async with lab.check("one", "One", isolation=True) as check:\n    await act()',
+        'async with lab.check("two", "Two", isolation=False) as check:\n    lab.cache.read("u")',
+        'async with lab.check("three", "Three") as check:\n    pass',
+    )
+    told = [(one.needs, one.isolation) for one in read(tmp_path, *cells).checks]
+    assert told == [(("data.create_user",), True), (("cache.read",), False), ((), False)]
+
+
+def test_isolation_must_be_literal(tmp_path: Path) -> None:
+    """Whether a check may be skipped is known before anything runs."""
+    cell = 'async with lab.check("one", "One", isolation=strict) as check:\n    pass'
+    assert "isolation must be known before anything runs" in refusal_of(tmp_path, cell)
+
+
 def test_business_value(tmp_path: Path) -> None:
     """The four lines of the business value are parsed, and its text is kept."""
     path = write(tmp_path / "a.ipynb", markdown(BUSINESS_VALUE, "business-value"), code(CHECK))

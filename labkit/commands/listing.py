@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,26 +14,33 @@ from rich.text import Text
 
 from labkit.commands.console import console, print_hanging
 from labkit.errors import NotebookError
-from labkit.notebook import BusinessValue, NotebookSource, read_notebook
+from labkit.notebook import BusinessValue, DeclaredCheck, NotebookSource, read_notebook
 from labkit.parameter_types import describe
 from labkit.project import Project, find_project
+from labkit.record_view import SYMBOLS
+from labkit.records import Outcome
 from labkit.reports.texts import one_line
+from labkit.targets.loading import declared_gap, load_target
+from labkit.targets.protocols import Described
 
 
-def show_areas(*, as_json: bool) -> int:
+def show_areas(*, target: str | None, as_json: bool) -> int:
     """Print the project's areas, for people or as JSON; 0.
 
-    Raises `NotebookError` for the notebooks that cannot be read, after the others were shown, and
+    With a `target`, each check that it would not run, and why, as far as the check's source and
+    what the target declares tell it. Raises `TargetError` when it cannot be loaded,
+    `NotebookError` for the notebooks that cannot be read, after the others were shown, and
     `UsageError` where there is no project.
     """
     project = find_project(Path.cwd())
+    described = None if target is None else _load(target, project)
     notebooks, faults = _read(project.project_notebooks())
     out = console()
     if as_json:
-        document = {"areas": [_area_json(notebook, project) for notebook in notebooks]}
-        out.print(json.dumps(document, indent=2), soft_wrap=True)
+        areas = [_area_json(notebook, project, described) for notebook in notebooks]
+        out.print(json.dumps({"areas": areas}, indent=2), soft_wrap=True)
     else:
-        _print(notebooks, project, out)
+        _print(notebooks, project, described, out)
     if faults:
         raise NotebookError("\n".join(faults))
     return 0
@@ -48,11 +56,18 @@ def _read(paths: Sequence[Path]) -> tuple[list[NotebookSource], list[str]]:
     return notebooks, faults
 
 
+def _load(target: str, project: Project) -> Described:
+    sys.path.append(str(project.root))  # for a target of the project's own, as in the kernels
+    return load_target(target)
+
+
 def _source(notebook: NotebookSource, project: Project) -> str:
     return notebook.path.relative_to(project.root).as_posix()
 
 
-def _area_json(notebook: NotebookSource, project: Project) -> dict[str, Any]:
+def _area_json(
+    notebook: NotebookSource, project: Project, target: Described | None
+) -> dict[str, Any]:
     return {
         "name": notebook.name,
         "title": notebook.title,
@@ -62,8 +77,29 @@ def _area_json(notebook: NotebookSource, project: Project) -> dict[str, Any]:
             {"name": one.name, "type": describe(one.type), "default": one.default}
             for one in notebook.parameters
         ],
-        "checks": [{"name": check.name, "claim": check.claim} for check in notebook.checks],
+        "checks": [_check_json(check, target) for check in notebook.checks],
     }
+
+
+def _check_json(check: DeclaredCheck, target: Described | None) -> dict[str, Any]:
+    """A check; with a target, how it would end before it compares anything, if it would."""
+    told: dict[str, Any] = {"name": check.name, "claim": check.claim, "needs": check.needs}
+    if target is not None:
+        outcome, why = _outlook(check, target) or (None, "")
+        told["outlook"] = {"outcome": outcome, "why": why}
+    return told
+
+
+def _outlook(check: DeclaredCheck, target: Described) -> tuple[Outcome, str] | None:
+    """How a check would end at the first gap that the target declares; None where it runs."""
+    gap = declared_gap(target, check.needs)
+    if gap is None:
+        return None
+    lacking, why = gap
+    told = f"{target.name} lacks {lacking}: {why}"
+    if check.isolation and getattr(target, lacking.partition(".")[0], None) is not None:
+        return Outcome.BROKEN, f"{told}. Isolation is not skippable in a part that is there"
+    return Outcome.SKIPPED, told
 
 
 def _business_value_json(value: BusinessValue | None) -> dict[str, str] | None:
@@ -73,16 +109,20 @@ def _business_value_json(value: BusinessValue | None) -> dict[str, str] | None:
     return {name: line for name, line in asdict(value).items() if name != "text"}
 
 
-def _print(notebooks: Sequence[NotebookSource], project: Project, out: Console) -> None:
+def _print(
+    notebooks: Sequence[NotebookSource], project: Project, target: Described | None, out: Console
+) -> None:
     if not notebooks:
         out.print(f"no notebook in {project.notebooks} can be listed", soft_wrap=True)
     for number, notebook in enumerate(notebooks):
         if number:
             out.print()
-        _print_area(notebook, project, out)
+        _print_area(notebook, project, target, out)
 
 
-def _print_area(notebook: NotebookSource, project: Project, out: Console) -> None:
+def _print_area(
+    notebook: NotebookSource, project: Project, target: Described | None, out: Console
+) -> None:
     heading = Text(notebook.name, style="bold")
     out.print(heading.append(f"  {one_line(notebook.title)}", style="not bold"), soft_wrap=True)
     for label, value in _facts(notebook, project):
@@ -90,6 +130,12 @@ def _print_area(notebook: NotebookSource, project: Project, out: Console) -> Non
     for check in notebook.checks:
         print_hanging(out, Text("  "), Text(check.name, style="green"))
         print_hanging(out, Text("    "), Text(one_line(check.claim)))
+        if check.needs:
+            print_hanging(out, Text("    needs ", style="cyan"), Text(", ".join(check.needs)))
+        if target is not None and (outlook := _outlook(check, target)):
+            outcome, why = outlook
+            sign = Text(f"    {SYMBOLS[outcome]} {outcome} ", style="yellow")
+            print_hanging(out, sign, Text(one_line(why)))
 
 
 def _facts(notebook: NotebookSource, project: Project) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,7 @@ def run(
     yamls: Sequence[str],
     texts: Sequence[tuple[str, str]],
     raws: Sequence[tuple[str, str]],
+    target: str | None,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
@@ -59,7 +60,7 @@ def run(
         files=files,
         yamls=yamls,
         texts=texts,
-        raws=raws,
+        raws=raws if target is None else (*raws, ("target", target)),
     )
     root = project.root if project else here
     sys.path.append(str(root))  # for a target of the project's own, as in the kernels

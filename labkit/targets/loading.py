@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from labkit.errors import TargetError
-from labkit.targets.protocols import Capability, Tables, TargetFactory
+from labkit.targets.protocols import Capability, Described, Tables, TargetFactory
 
 
 def load_target(spec: str) -> TargetFactory:
@@ -31,6 +31,22 @@ def load_target(spec: str) -> TargetFactory:
     if faults:
         raise TargetError(f"{spec!r} is not a target: {'; '.join(faults)}")
     return cast(TargetFactory, factory)
+
+
+def declared_gap(target: Described, needs: Iterable[str]) -> tuple[str, str] | None:
+    """The first of the needs that the target declares as lacking, and why; None if there is none.
+
+    What a target lacks without saying so shows only when it is touched.
+    """
+    lacks = {capability.value: why for capability, why in target.lacks.items()}
+    for need in needs:
+        part, _, member = need.partition(".")
+        if part == "tables" and not getattr(target.tables, member, ""):
+            return need, f"the target has no table for {member}"
+        for lacking in (part, need):
+            if lacking in lacks:
+                return lacking, lacks[lacking]
+    return None
 
 
 def _import(spec: str, module: str) -> object:

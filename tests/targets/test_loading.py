@@ -6,7 +6,7 @@ import pytest
 
 from labkit.errors import TargetError
 from labkit.reference import Platform
-from labkit.targets.loading import load_target
+from labkit.targets.loading import declared_gap, load_target
 
 MODULE = """
 from labkit.targets.protocols import Capability, Tables
@@ -18,6 +18,9 @@ class Whole:
 
     @staticmethod
     async def install(lease): ...
+
+class Partial(Whole):
+    lacks = {**Whole.lacks, Capability.CACHE_EXTEND: "nobody asked"}
 
 class Bare: ...
 
@@ -48,6 +51,24 @@ def test_target_is_the_class_that_is_named() -> None:
     assert found is Platform
     whole = load_target("loadable_platform:Whole")
     assert (whole.name, list(whole.lacks.values())) == ("whole", ["it has no database"])
+
+
+@pytest.mark.parametrize(
+    ("needs", "gap"),
+    [
+        ((), None),
+        (("cache.read", "tables.users"), None),
+        (("data",), ("data", "it has no database")),
+        (("cache.read", "data.threads"), ("data", "it has no database")),
+        (("cache.extend", "data.threads"), ("cache.extend", "nobody asked")),
+        (("tables.stages",), ("tables.stages", "the target has no table for stages")),
+    ],
+)
+def test_first_gap_that_a_target_declares(
+    needs: tuple[str, ...], gap: tuple[str, str] | None
+) -> None:
+    """A part, a method or a table that is not there is found with the reason."""
+    assert declared_gap(load_target("loadable_platform:Partial"), needs) == gap
 
 
 @pytest.mark.parametrize(
