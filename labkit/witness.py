@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from labkit.errors import LeaseError, UsageError
@@ -148,17 +149,55 @@ class Witness:
         """All keys under the lease's prefix, found by SCAN."""
         return frozenset([key async for key in self._scan()])
 
+    async def held(self, key: str) -> Sequence[str]:
+        """All texts that a key of the lease holds, whatever its kind: names, members and values.
+
+        Nothing where there is no such key. Raises `LeaseError` for a kind that it cannot read.
+        """
+        with translated(REDIS_FAMILIES, f"look at the key {key!r:.120}"):
+            kind = await self._command("TYPE", key)
+            if kind == "none":
+                return []
+            if kind not in _READING:
+                raise LeaseError(f"the witness cannot read the key {key!r:.120}: it is a {kind}")
+            return list(_texts(await self._command(*_READING[kind](key))))
+
+    async def _command(self, *parts: str | int) -> Any:
+        async with self._turn:
+            return await self._redis.command(*parts)
+
     async def _scan(self) -> AsyncIterator[str]:
         cursor, pattern = "0", f"{self.lease.redis_prefix}*"
         with translated(REDIS_FAMILIES, "scan the lease's keys"):
             while True:
-                cursor, keys = await self._redis.command(
+                cursor, keys = await self._command(
                     "SCAN", cursor, "MATCH", pattern, "COUNT", _KEYS_AT_ONCE
                 )
                 for key in keys:
                     yield key
                 if str(cursor) == "0":
                     return
+
+
+_READING: Final[Mapping[str, Callable[[str], tuple[str, ...]]]] = MappingProxyType(
+    {
+        "string": lambda key: ("GET", key),
+        "hash": lambda key: ("HGETALL", key),
+        "list": lambda key: ("LRANGE", key, "0", "-1"),
+        "set": lambda key: ("SMEMBERS", key),
+        "zset": lambda key: ("ZRANGE", key, "0", "-1", "WITHSCORES"),
+        "stream": lambda key: ("XRANGE", key, "-", "+"),
+    }
+)
+"""How all of a key is read, by its kind."""
+
+
+def _texts(answer: Any) -> Iterator[str]:
+    if isinstance(answer, list):
+        for part in answer:
+            yield from _texts(part)
+    elif answer is not None:
+        yield str(answer)
 
 
 _COUNT: Final = "select count(*) from {table} where {where}"

@@ -173,6 +173,34 @@ def test_keys_are_those_under_the_leases_prefix(lease: Lease) -> None:
     asyncio.run(look())
 
 
+def test_what_a_key_holds_is_read_whatever_its_kind(lease: Lease) -> None:
+    """Every text of it is there; where there is no key there is nothing."""
+    commands: tuple[tuple[tuple[str, ...], list[str]], ...] = (
+        (("SET", "string", "a"), ["a"]),
+        (("HSET", "hash", "name", "value"), ["name", "value"]),
+        (("RPUSH", "list", "a", "b", "a"), ["a", "b", "a"]),
+        (("SADD", "set", "a"), ["a"]),
+        (("ZADD", "zset", "1.5", "a"), ["a", "1.5"]),
+        (("XADD", "stream", "1-1", "name", "value"), ["1-1", "name", "value"]),
+    )
+
+    async def look() -> None:
+        redis = await connect_redis(RedisUrl.parse(lease.redis_url.reveal()), name="test")
+        try:
+            async with Witness(lease) as witness:
+                for (command, name, *rest), held in commands:
+                    key = f"{lease.redis_prefix}{name}"
+                    assert await witness.held(key) == []
+                    await redis.command(command, key, *rest)
+                    assert await witness.held(key) == held
+                key = f"{lease.redis_prefix}string"
+                assert await asyncio.gather(*(witness.held(key) for _ in range(5))) == [["a"]] * 5
+        finally:
+            await redis.close()
+
+    asyncio.run(look())
+
+
 def test_a_witness_that_has_left_holds_no_connection(lease: Lease) -> None:
     """Leaving the witness ends its connection at the server."""
     sql = "select pid from pg_stat_activity where application_name = $1 and datname = $2"
