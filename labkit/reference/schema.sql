@@ -218,7 +218,9 @@ create policy own on stages
     using (user_id = acting_user()) with check (user_id = acting_user());
 create policy own on sessions
     using (user_id = acting_user()) with check (user_id = acting_user());
--- Whoever writes puts into the outbox; only the relay, which says that it is, takes out of it.
+-- Whoever writes puts into the outbox, and sees what of it has not left; only the relay, which says
+-- that it is, takes out of it.
 create policy put on outbox for insert with check (user_id = acting_user());
+create policy see on outbox for select using (user_id = acting_user());
 create policy relay on outbox
     using (current_setting('labkit.relay', true) = 'on') with check (false);
