@@ -114,6 +114,25 @@ async def blocked(onlooker: asyncpg.Connection[asyncpg.Record], count: int) -> N
 
 
 @asynchronous
+async def test_who_locks_an_execution_waits_for_its_turn(installed: Lease) -> None:
+    """The second sees what the first made of it, and not what it was before."""
+    async with works(installed) as at_work, witness(installed) as onlooker:
+        place, executions = await at_work.place(), at_work.workshop.executions
+        execution = await brought_to(executions, place, ExecutionState.ACTIVE)
+
+        async def look() -> ExecutionState:
+            async with at_work.data.transaction(place.user) as transaction:
+                return (await executions.lock(transaction, execution)).state
+
+        async with at_work.data.transaction(place.user) as transaction:
+            await executions.lock(transaction, execution)
+            second = asyncio.create_task(look())
+            await blocked(onlooker, 1)
+            await executions.suspend(transaction, execution)
+        assert await second is ExecutionState.SUSPENDED
+
+
+@asynchronous
 async def test_anothers_execution_is_denied_as_one_that_is_not_there(installed: Lease) -> None:
     """Neither its state nor that it exists is told, and it stays as it is."""
     async with works(installed) as at_work:

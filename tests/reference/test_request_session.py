@@ -9,6 +9,11 @@ from labkit.errors import SessionIsolationError
 from labkit.services.endpoints import Lease
 from tests.reference.stage import asynchronous, new_user, opened, witness
 
+INSERT = """
+    insert into threads (id, user_id, title)
+    values ('left-over', current_setting('labkit.acting_user'), '')
+"""
+
 ACTING = "select current_setting('labkit.acting_user', true)"
 
 
@@ -74,14 +79,13 @@ async def test_its_connection_brings_nothing_to_the_next_user(installed: Lease) 
         user = await new_user(data)
         async with data.session(user, "request") as session:
             [(pid,)] = await session.fetch("request", "select pg_backend_pid()")
-            insert = "insert into threads (id, user_id, title)"
             for statement in (
                 "set work_mem to '5MB'",
                 "create temp table left_over (id int)",
                 "select pg_advisory_lock(77)",
                 "listen left_over",
                 "begin",
-                insert + " values ('left-over', current_setting('labkit.acting_user'), '')",
+                INSERT,
             ):
                 await session.fetch("request", statement)
         other = await new_user(data)
