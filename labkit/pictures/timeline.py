@@ -88,6 +88,8 @@ def _draw_legend(axes: Axes) -> None:
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
         ncols=3,
+        columnspacing=1.2,
+        handletextpad=0.4,
         frameon=False,
     )
 
