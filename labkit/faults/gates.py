@@ -58,9 +58,6 @@ class Gate(Fault):
 
     async def pass_on(self, chunk: Chunk, stream: Stream, onward: Onward) -> None:
         """Hold the chunk, from the pattern on."""
-        if self.released:
-            await onward(chunk)
-            return
         start = self._start(chunk, stream)
         if start is None:
             await onward(chunk)

@@ -57,7 +57,6 @@ class Bandwidth(Toxic):
         super().__init__()
         _require(rate > 0, f"rate must be above 0 bytes per second, not {rate!r}")
         self.rate = rate
-        self._free_at_s: dict[Stream, float] = {}
 
     async def pass_on(self, chunk: Chunk, stream: Stream, onward: Onward) -> None:
         """Pass the chunk slice by slice, each when the time that it takes is over."""
@@ -65,9 +64,7 @@ class Bandwidth(Toxic):
         data = chunk.data
         while data and not self._lifted.is_set():
             piece, data = data[:size], data[size:]
-            now_s = asyncio.get_running_loop().time()
-            due_s = max(now_s, self._free_at_s.get(stream, 0)) + len(piece) / self.rate
-            self._free_at_s[stream] = due_s
+            due_s = asyncio.get_running_loop().time() + len(piece) / self.rate
             await self._pause_until(due_s)
             self._count(stream, len(piece))
             await onward(Chunk(piece, due_s))

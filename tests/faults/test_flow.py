@@ -63,6 +63,12 @@ def test_a_pattern_is_found_wherever_it_is_split(
     assert [finder.find(chunk) for chunk in chunks] == expected
 
 
+def test_a_pattern_of_one_byte_is_found_where_it_is() -> None:
+    """Nothing of it can be left over from an earlier chunk."""
+    finder = Finder(b"!")
+    assert [finder.find(chunk) for chunk in (b"a!", b"b", b"c!!")] == [1, None, 1]
+
+
 def test_every_split_of_a_text_finds_the_pattern_once() -> None:
     """However a text comes, in one or two or three chunks."""
     text = b"aabaabab"

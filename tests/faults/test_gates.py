@@ -44,6 +44,18 @@ async def test_a_gate_without_a_pattern_holds_everything() -> None:
         assert await client.receive(7) == b"onetwo"
 
 
+@asynchronous
+async def test_a_gate_holds_an_end_that_comes_alone() -> None:
+    """It is an end after the release too."""
+    async with proxied() as proxy, client_of(proxy) as client:
+        gate = proxy.hold(Direction.DOWNSTREAM)
+        client.writer.write_eof()
+        assert await gate.held(deadline_s=LONG_S)
+        assert await client.hears_nothing()
+        gate.release()
+        assert await client.receive(1) == b""
+
+
 @pytest.mark.parametrize("split", range(1, 6))
 @asynchronous
 async def test_a_pattern_is_found_though_it_is_split(split: int) -> None:

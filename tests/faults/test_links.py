@@ -80,6 +80,29 @@ async def test_a_link_keeps_few_bytes() -> None:
 
 
 @asynchronous
+async def test_a_link_keeps_many_small_chunks() -> None:
+    """What it may keep is counted in bytes, so that a delay does not limit the rate."""
+    loop, link = asyncio.get_running_loop(), Link(1, Ends().note)
+    gate = Gate()
+    gate.number = 1
+    link.add(gate)
+    with pairs() as (sender, source, target, reader):
+        moving = asyncio.create_task(link.run(source, target))
+        await loop.sock_sendall(sender, b"0")
+        assert await gate.held(deadline_s=LONG_S)
+        async with asyncio.timeout(LONG_S):
+            for number in range(1, 200):
+                before = link.waiting_bytes
+                await loop.sock_sendall(sender, b"%d" % (number % 10))
+                while link.waiting_bytes == before:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            gate.release()
+            sender.close()
+            await moving
+        assert await loop.sock_recv(reader, 1_000) == b"0123456789" * 20
+
+
+@asynchronous
 async def test_a_link_whose_reader_is_gone_is_over() -> None:
     """What comes later has nobody to go to."""
     loop, link, ends = asyncio.get_running_loop(), Link(1, Ends().note), Ends()

@@ -56,12 +56,12 @@ async def test_latency_does_not_limit_the_rate() -> None:
     async with proxied() as proxy, client_of(proxy) as client:
         toxic = proxy.add(Latency(1_000), Direction.UPSTREAM)
         watch = Stopwatch()
-        for _ in range(300):
+        for _ in range(30):
             await client.send(b"small")
             await asyncio.sleep(0.001)
-        assert await client.receive(1_500) == b"small" * 300
+        assert await client.receive(150) == b"small" * 30
         assert 1 <= watch.seconds < 12
-        assert toxic.affected_bytes == 1_500
+        assert toxic.affected_bytes == 150
 
 
 @asynchronous
@@ -128,6 +128,18 @@ async def test_a_timeout_of_zero_is_silence_until_it_is_removed() -> None:
         assert await holed.receive(1) == b""
         assert await whole.asks(b"again") == b"again"
         assert toxic.affected_connections == 1
+
+
+@asynchronous
+async def test_a_timeout_that_is_removed_in_time_closes_nothing() -> None:
+    """The connection flows on after the time."""
+    async with proxied() as proxy, client_of(proxy) as client:
+        assert await client.asks(b"hello") == b"hello"
+        toxic = proxy.add(Timeout(50), Direction.UPSTREAM)
+        proxy.remove(toxic)
+        assert await client.hears_nothing()
+        assert await client.asks(b"again") == b"again"
+        assert toxic.verdict().valid is None
 
 
 @asynchronous

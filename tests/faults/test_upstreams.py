@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import ServiceUnavailable, UsageError
 from labkit.faults.proxy import tcp_proxy
-from labkit.faults.upstreams import find_upstream
+from labkit.faults.upstreams import Upstream, find_upstream
 from tests.faults.stage import client_of, served, served_at
 from tests.reference.stage import asynchronous
 
@@ -32,8 +32,20 @@ async def test_a_unix_socket_is_a_server() -> None:
 
 
 @asynchronous
+async def test_the_next_address_is_tried() -> None:
+    """A name may have an address where nobody listens."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        async with served() as port:
+            addresses = (unheard.getsockname(), ("127.0.0.1", port))
+            upstream = Upstream(tuple((socket.AF_INET, address) for address in addresses))
+            with await upstream.connect() as opened:
+                assert opened.getpeername()[1] == port
+
+
+@asynchronous
 async def test_a_name_is_looked_up() -> None:
-    """`localhost` may have an address where nobody listens; the next one is tried."""
+    """Also one that only this machine knows."""
     async with served() as port:
         upstream = await find_upstream("localhost", port)
         with await upstream.connect() as opened:
