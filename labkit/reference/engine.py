@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
 from labkit.errors import Rejected, ServiceUnavailable
 from labkit.reference.agents import Agent, Agents, Answer, UnknownTool
@@ -15,7 +15,11 @@ from labkit.reference.pool import FAILURES
 from labkit.reference.tool_calls import Call
 from labkit.reference.turns import Turns
 
+Work: TypeAlias = Callable[[Run], Awaitable[None]]
+"""What is done for a run."""
+
 _MOST_TURNS: Final = 50
+"""How often an agent may be asked for one run."""
 
 _PAUSES_S: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Between tries to store that a run has failed, in seconds."""
@@ -49,7 +53,7 @@ class Engine:
 
     def start(self, run: Run) -> None:
         """Work on a run that is stored as created, in the background."""
-        self._spawn(run, self._work_from_the_start(run))
+        self._spawn(run, self._work_from_the_start)
 
     async def cancel(self, user: str, run: str) -> None:
         """End a run early, whichever process works on it.
@@ -70,7 +74,7 @@ class Engine:
         self._refuse_when_closing()
         is_mine_lost = run not in self._tasks
         taken = await self._interventions.take_over(user, run, is_mine_lost=is_mine_lost)
-        self._spawn(taken, self._go_on(taken))
+        self._spawn(taken, self._go_on)
 
     async def close(self) -> None:
         """Suspend what still runs, so that another process can go on with it."""
@@ -87,15 +91,18 @@ class Engine:
         if self._is_closing:
             raise Rejected("this process is stopping and takes no more runs: ask another one")
 
-    def _spawn(self, run: Run, work: Coroutine[object, object, None]) -> None:
+    def _spawn(self, run: Run, work: Work) -> None:
+        if self._is_closing:
+            _log.info("run %s is left to another process: this one is stopping", run.id)
+            return
         task = asyncio.create_task(self._guard(run, work), name=f"run {run.id}")
         self._tasks[run.id] = (run, task)
         task.add_done_callback(lambda _: self._tasks.pop(run.id, None))
 
-    async def _guard(self, run: Run, work: Coroutine[object, object, None]) -> None:
+    async def _guard(self, run: Run, work: Work) -> None:
         """The work, with a good end for whatever it raises."""
         try:
-            await work
+            await work(run)
         except RunLost as lost:
             _log.info("%s: its work is left", lost)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run failed of it

@@ -12,6 +12,7 @@ from labkit.events import CRITICAL, Event
 from labkit.faults.processes import victim
 from labkit.judges.events import ExpectedRun, judge_run
 from labkit.reference.agents import Answer, Desk, Prompt, Tool, ToolUse
+from labkit.reference.executions import Run
 from labkit.services.endpoints import Lease
 from labkit.services.handover import lease_to_json
 from labkit.targets.pipeline import ExecutionState, Role
@@ -293,6 +294,29 @@ async def test_a_closing_engine_takes_nothing_on(installed: Lease) -> None:
         with pytest.raises(Rejected, match="stopping"):
             await at_work.workshop.engine.resume(place.user, "any")
         assert await at_work.history.runs(place.user, place.thread) == []
+
+
+@asynchronous
+async def test_a_run_that_comes_while_the_engine_closes_is_left_to_another(
+    installed: Lease,
+) -> None:
+    """Stored already and not begun: it stays created, and another process begins it."""
+    async with works(installed) as second:
+        async with works(installed) as first:
+            place = await first.place()
+            before = await first.send(place, "lookup before")
+            closing = asyncio.create_task(first.workshop.engine.close())
+            run = Run("late", place.user, place.thread, "lookup late", "scripted")
+            async with first.data.transaction(place.user) as transaction:
+                await first.workshop.executions.insert(transaction, run, owner=7)
+            first.workshop.engine.start(run)
+            await closing
+            assert await first.at(place, run.id) is ExecutionState.CREATED
+        for unfinished in (before.run, run.id):
+            await second.workshop.engine.resume(place.user, unfinished)
+            view = await second.ended(place, unfinished)
+            assert view.state is ExecutionState.COMPLETED
+            assert len(await judged(installed, place, unfinished)) == 6
 
 
 @asynchronous
