@@ -1,0 +1,123 @@
+"""Other people's platforms on a committed notebook: what they have is tested, the rest is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from labkit.notebook import read_notebook
+from labkit.records import Outcome
+from labkit.reports.results import CheckResult
+from labkit.services.endpoints import Services
+from labkit.targets.loading import declared_gap
+from tests.batch.runs import check, notebook, passing, run, variables
+from tests.targets.notepad import Boastful, Evasive, Notepad
+
+DATABASE: Final = Path(__file__).parents[2] / "notebooks" / "database_transactions.ipynb"
+BOUNDARIES: Final = "data_consistency_across_user_boundaries"
+
+
+def checks_of(
+    services: Services, root: Path, target: type[Notepad], path: Path = DATABASE
+) -> dict[str, CheckResult]:
+    """How each check of a notebook ends on a target."""
+    spec = f"{target.__module__}:{target.__name__}"
+    ran = run(root, path, environment=variables(services), texts=(("target", spec),))
+    return {one.name: one for one in ran.notebook(path.stem).checks}
+
+
+def outcomes(checks: dict[str, CheckResult]) -> dict[str, str]:
+    """Outcome and reason of each check."""
+    return {name: f"{one.outcome} {one.reason}".strip() for name, one in checks.items()}
+
+
+@pytest.fixture(scope="module")
+def on_notepad(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, CheckResult]:
+    """The checks of the database notebook on an honest platform with a part of area 4."""
+    return checks_of(services, tmp_path_factory.mktemp("run"), Notepad)
+
+
+def test_a_small_honest_platform_passes_what_it_has(on_notepad: dict[str, CheckResult]) -> None:
+    """Its transactions, pool and users are tested; money and executions are skipped."""
+    assert outcomes(on_notepad) == {
+        "acid_transaction_rollback_on_error": "passed",
+        "concurrent_database_operations_isolation": "skipped lacks-tables.accounts",
+        "database_connection_pooling_and_session_management": "passed",
+        BOUNDARIES: "passed",
+        "agent_execution_data_persistence": "skipped lacks-data.start_execution",
+    }
+    lacking = on_notepad["agent_execution_data_persistence"]
+    assert lacking.detail == "the target lacks data.start_execution: nothing is executed"
+
+
+def test_what_it_skips_is_known_before(on_notepad: dict[str, CheckResult]) -> None:
+    """A check is skipped where its source needs what the target declares as lacking, and only so.
+
+    What it touched is what its source says, as far as it came.
+    """
+    for declared in read_notebook(DATABASE).checks:
+        found = on_notepad[declared.name]
+        gap = declared_gap(Notepad, declared.needs)
+        expected = Outcome.PASSED if gap is None else Outcome.SKIPPED
+        assert found.outcome is expected, declared.name
+        assert found.reason == ("" if gap is None else f"lacks-{gap[0]}")
+        assert found.needs
+        assert set(found.needs) <= set(declared.needs)
+
+
+def test_a_boast_is_broken(services: Services, tmp_path: Path) -> None:
+    """Lacking what it does not declare breaks the check that needs it; the others still pass."""
+    found = checks_of(services, tmp_path, Boastful)
+    broken = found["agent_execution_data_persistence"]
+    assert (broken.outcome, broken.reason) == (Outcome.BROKEN, "exception")
+    assert "NotDeclared: target notepad lacks data.start_execution" in broken.detail
+    assert "name data.start_execution in the target's `lacks`" in broken.detail
+    assert found[BOUNDARIES].outcome is Outcome.PASSED
+
+
+def test_isolation_cannot_be_declared_away(services: Services, tmp_path: Path) -> None:
+    """A platform that has users and data is not excused from keeping them apart."""
+    found = outcomes(checks_of(services, tmp_path, Evasive))
+    assert found.pop(BOUNDARIES) == "broken isolation-not-skippable"
+    assert found.pop("concurrent_database_operations_isolation") == "skipped lacks-tables.accounts"
+    assert set(found.values()) == {"skipped lacks-data"}
+
+
+AREAS: Final = {
+    "pipeline": "lab.pipeline.run",
+    "lifecycle": "lab.lifecycle.create",
+    "notifications": "lab.notifications.attach",
+    "sockets": "lab.connect('ann').__aenter__",
+    "contexts": "lab.contexts.open",
+    "cache": "lab.cache.read",
+    "configuration": "lab.configuration.load",
+    "routing": "lab.routing.send",
+}
+"""How a check touches each part that the notepad does not have."""
+
+
+@pytest.mark.parametrize("target", [Notepad, Boastful])
+def test_whole_areas_that_are_not_there(
+    services: Services, tmp_path: Path, target: type[Notepad]
+) -> None:
+    """Declared, they skip with the reason, isolation too; not declared, they break the check."""
+    cells = [check(f"uses_{part}", f"await {touch}()") for part, touch in AREAS.items()]
+    cells.append(check("tables", "await lab.witness.count(lab.tables.stages)"))
+    path = notebook(tmp_path / "area.ipynb", *cells, passing("passing"))
+    found = checks_of(services, tmp_path, target, path)
+    assert found.pop("passing").outcome is Outcome.PASSED
+    assert found.pop("tables").detail == (
+        "the target lacks tables.stages: the target has no table for stages"
+    )
+    for part in AREAS:
+        one = found.pop(f"uses_{part}")
+        if target is Notepad:
+            assert (one.outcome, one.reason) == (Outcome.SKIPPED, f"lacks-{part}")
+        else:
+            assert one.outcome is Outcome.BROKEN
+            assert f"lacks {part} but does not declare it" in one.detail
+    assert found == {}
