@@ -78,6 +78,8 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "reference.workshop",
         ),
         "tests/reference/test_intake.py": ("reference.stages",),
+        "tests/reference/test_platform.py": ("reference.assembly", "reference.parts"),
+        "tests/reference/test_processes.py": ("reference.__main__",),
         "tests/reports/test_html.py": (
             "reports.document",
             "reports.markup",

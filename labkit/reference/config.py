@@ -8,28 +8,18 @@ from dataclasses import asdict, dataclass, field
 from labkit.errors import LabError, RecordError
 from labkit.records import from_json
 from labkit.redaction import Secret
+from labkit.reference.connection import ConnectionLimits
 from labkit.services.endpoints import Lease
 from labkit.services.handover import lease_from_json, lease_to_json
 
 
 @dataclass(frozen=True)
 class ServiceLimits:
-    """What one server process allows itself and its clients; sizes in bytes, times in seconds."""
+    """What one server process allows itself and each of its clients."""
 
-    frame_bytes: int = 1_000_000
-    """The largest frame that it takes."""
-    queue_frames: int = 1_000
-    """How many frames may wait for a slow reader before it is dropped."""
-    login_s: float = 5.0
-    """How long a connection may stay without a token."""
-    ping_every_s: float = 20.0
-    """How long a connection may be silent before it is asked for a sign of life."""
-    pong_within_s: float = 20.0
-    """How long that sign may take before the connection is cut."""
+    connection: ConnectionLimits = field(default_factory=ConnectionLimits)
     database_connections: int = 8
     """The most connections of its pool."""
-    stop_s: float = 5.0
-    """How long its clients and runs have for their end when it stops."""
 
 
 @dataclass(frozen=True)

@@ -2,62 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from random import Random
 from types import MappingProxyType
 from typing import ClassVar, Final, Self
 
-from labkit.reference.pool import Pool
-from labkit.reference.schema import Schema
+from labkit.redaction import Secret
+from labkit.reference.assembly import Assembly, assemble
+from labkit.reference.cache import UserCache
+from labkit.reference.client import Clients
+from labkit.reference.config import ServiceConfig, ServiceLimits
+from labkit.reference.executions import Executions
+from labkit.reference.notifications import WireNotifications
+from labkit.reference.parts import Parts
+from labkit.reference.pipeline import WirePipeline
+from labkit.reference.processes import Processes
+from labkit.reference.routing import MessageRouting
+from labkit.reference.service import KernelService
+from labkit.reference.session_contexts import SessionContexts, Work
+from labkit.reference.sockets import Doors, WireSockets
 from labkit.reference.store import Store
-from labkit.reference.transactions import UserTransaction
 from labkit.services.endpoints import Lease
+from labkit.targets.configuration import Configuration
+from labkit.targets.notifications import SocketLimits
 from labkit.targets.protocols import Capability, Tables
 
-_NOTHING: Final[Mapping[Capability, str]] = MappingProxyType({})
+__all__ = ["InKernel", "Parts", "Platform"]
+
+_KEY_BYTES: Final = 32
+
+_NO_SETTINGS: Final = "this version of the platform has no settings that it loads or changes"
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a platform is made of; another one is made by replacing a part with a subclass."""
+class Front:
+    """What speaks to the server processes for this one."""
 
-    schema: type[Schema] = Schema
-    pool: type[Pool] = Pool
-    transactions: type[UserTransaction] = UserTransaction
-    store: type[Store] = Store
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """The parts, put together for one lease."""
-
-    pool: Pool
-    store: Store
-
-
-def assemble(lease: Lease, parts: Parts) -> Assembly:
-    """Put the parts together; nothing is opened yet."""
-    pool = parts.pool(lease.platform_url)
-    return Assembly(pool, parts.store(pool, Random(lease.id), parts.transactions))
+    sockets: WireSockets
+    notifications: WireNotifications
+    pipeline: WirePipeline
+    contexts: SessionContexts
+    routing: MessageRouting
 
 
 class Platform:
-    """The reference platform on one lease: inside `async with` it is open."""
+    """The reference platform on one lease: inside `async with` it is open.
+
+    Its server processes start when the first call needs one, and end with the block.
+    """
 
     name: ClassVar[str] = "reference"
-    lacks: ClassVar[Mapping[Capability, str]] = _NOTHING
+    lacks: ClassVar[Mapping[Capability, str]] = MappingProxyType(
+        {Capability.CONFIGURATION: _NO_SETTINGS}
+    )
     tables: ClassVar[Tables] = Tables(
         users="users",
         threads="threads",
         messages="messages",
         executions="executions",
         accounts="accounts",
+        execution_states="execution_states",
+        tool_calls="tool_calls",
+        notes="notes",
+        stages="stages",
+        sessions="sessions",
     )
     parts: ClassVar[Parts] = Parts()
+    processes: ClassVar[int] = 2
+    """How many server processes there are."""
+    limits: ClassVar[ServiceLimits] = ServiceLimits()
 
     def __init__(self, lease: Lease) -> None:
         self._assembly = assemble(lease, self.parts)
+        self._token_key = Secret(secrets.token_urlsafe(_KEY_BYTES))
+        self.service = self._service(self._configs(lease))
+        self._front = self._assemble_front(self._assembly)
 
     @classmethod
     async def install(cls, lease: Lease) -> None:
@@ -65,13 +86,96 @@ class Platform:
         await cls.parts.schema().install(lease)
 
     @property
+    def secrets(self) -> Sequence[Secret]:
+        """What the platform keeps to itself beside the lease's own secrets."""
+        return (self._token_key,)
+
+    @property
+    def pipeline(self) -> WirePipeline:
+        """Area 1: agents run in a server process, bound to the caller."""
+        return self._front.pipeline
+
+    @property
+    def lifecycle(self) -> Executions:
+        """Area 1: the states of executions."""
+        return self._assembly.executions
+
+    @property
+    def notifications(self) -> WireNotifications:
+        """Area 2: runs that go on by themselves, and their events."""
+        return self._front.notifications
+
+    @property
+    def sockets(self) -> WireSockets:
+        """Area 2: how the server processes speak over WebSockets."""
+        return self._front.sockets
+
+    @property
+    def contexts(self) -> SessionContexts:
+        """Area 3: contexts of users, each on a session of its own."""
+        return self._front.contexts
+
+    @property
     def data(self) -> Store:
         """Area 4: transactions, threads, messages, executions and accounts."""
         return self._assembly.store
 
+    @property
+    def cache(self) -> UserCache:
+        """Area 5: texts that are kept for a time."""
+        return self._assembly.cache
+
+    @property
+    def configuration(self) -> Configuration:
+        """Area 6, which the platform lacks."""
+        raise NotImplementedError(_NO_SETTINGS)
+
+    @property
+    def routing(self) -> MessageRouting:
+        """Area 7: messages on their way, and what is said of quality."""
+        return self._front.routing
+
     async def __aenter__(self) -> Self:
-        await self._assembly.pool.open()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._assembly)
+            stack.push_async_callback(self.service.close)
+            self._exit = stack.pop_all()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._assembly.pool.close()
+        await self._exit.aclose()
+
+    def _configs(self, lease: Lease) -> Sequence[ServiceConfig]:
+        spec = f"{type(self).__module__}:{type(self).__qualname__}"
+        return [
+            ServiceConfig(spec, lease, self._token_key, number, self.limits)
+            for number in range(self.processes)
+        ]
+
+    def _service(self, configs: Sequence[ServiceConfig]) -> Doors:
+        return Processes(configs)
+
+    def _assemble_front(self, inner: Assembly) -> Front:
+        allowed = self.limits.connection
+        limits = SocketLimits(allowed.frame_bytes, allowed.queue_frames, allowed.login_s)
+        sockets = WireSockets(self.service, self.parts.tokens(self._token_key), limits)
+        clients = Clients(sockets)
+        replay = self.parts.replay(inner.store, self.parts.streams(inner.redis, inner.keys))
+        notifications = WireNotifications(clients)
+        work = Work(self.parts.sessions(inner.store), inner.cache, inner.history, notifications)
+        return Front(
+            sockets=sockets,
+            notifications=notifications,
+            pipeline=WirePipeline(clients, inner.history, replay),
+            contexts=self.parts.contexts(work),
+            routing=self.parts.routing(notifications, inner.history, inner.quality),
+        )
+
+
+class InKernel(Platform):
+    """The same with one server in this process's own loop, where a breakpoint can stop it."""
+
+    processes = 1
+
+    def _service(self, configs: Sequence[ServiceConfig]) -> Doors:
+        return KernelService(configs[0], self.parts)

@@ -1,30 +1,39 @@
 """The platform as a target: what it declares, opens and closes."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
-from labkit.errors import ServiceUnavailable
+from labkit.errors import Denied, InfrastructureError, Rejected, ServiceUnavailable
+from labkit.events import Event, EventType
+from labkit.json_values import JsonValue
 from labkit.judges.isolation import judge_isolation
 from labkit.redaction import Secret
-from labkit.reference import Parts, Platform
-from labkit.reference.platform import assemble
+from labkit.reference import InKernel, Parts, Platform
+from labkit.reference.agents import Answer
+from labkit.reference.assembly import assemble
+from labkit.reference.executions import Run
 from labkit.reference.pool import Pool
+from labkit.reference.processes import Processes
+from labkit.reference.tokens import Tokens
+from labkit.reference.turns import Turns
 from labkit.schedules import isolation_table
 from labkit.services.endpoints import Lease
 from labkit.targets.loading import load_target
 from labkit.targets.protocols import Capability
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous, new_user, opened, witness
+from tests.reference.test_service import health
 
 
-def test_platform_is_found_by_its_name_and_lacks_nothing() -> None:
-    """The name in the documentation leads to a target that every check can run on."""
+def test_platform_is_found_by_its_name_and_says_what_it_lacks() -> None:
+    """The name in the documentation leads to a target that lacks its settings alone."""
     found: object = load_target("labkit.reference:Platform")
     assert found is Platform
     assert Platform.name == "reference"
-    assert not set(Platform.lacks) & set(Capability)
+    assert set(Platform.lacks) == {Capability.CONFIGURATION}
+    assert load_target("labkit.reference:InKernel") is InKernel
 
 
 @asynchronous
@@ -32,13 +41,7 @@ async def test_declared_tables_are_where_the_rows_lie(installed: Lease) -> None:
     """The owner of the database finds each of the tables under its declared name."""
     tables = Platform.tables
     async with witness(installed) as owner:
-        for name in (
-            tables.users,
-            tables.threads,
-            tables.messages,
-            tables.executions,
-            tables.accounts,
-        ):
+        for name in astuple(tables):
             assert await owner.fetchval("select to_regclass($1)", name) == name
 
 
@@ -88,3 +91,160 @@ async def test_isolation_levels_of_the_platform_are_postgresqls_own(copied: Leas
         table = await isolation_table(data, looking, user=await new_user(data))
     verdict = judge_isolation(table)
     assert verdict.valid, verdict
+
+
+@asynchronous
+async def test_data_alone_starts_no_process(installed: Lease) -> None:
+    """What needs the database and the cache only does without server processes."""
+    async with Platform(installed) as target:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "mine")
+        await target.lifecycle.create(user, thread)
+        await target.cache.write(user, "key", "value", ttl_ms=1_000)
+        await target.routing.messages(user, thread)
+        async with target.contexts.open(user) as context:
+            await context.threads()
+        assert processes_of(target).pids == []
+
+
+def processes_of(target: Platform) -> Processes:
+    """The server processes of a platform."""
+    assert isinstance(target.service, Processes)
+    return target.service
+
+
+async def told(target: Platform, user: str, thread: str, text: str) -> list[EventType]:
+    """What kinds of events a run has."""
+    return [event.type async for event in target.pipeline.run(user, thread, text)]
+
+
+@asynchronous
+async def test_every_verb_runs_on_every_process(installed: Lease) -> None:
+    """Six runs on each of two processes, and each ends as it must, told once."""
+    async with Platform(installed) as target:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "mine")
+        for verb in ("lookup", "explode", "slow 0.1", "recall", "modeldown", "hello"):
+            fails = verb in {"explode", "modeldown"}
+            end = EventType.AGENT_FAILED if fails else EventType.AGENT_COMPLETED
+            for _ in processes_of(target).pids or range(2):
+                assert (await told(target, user, thread, verb))[-1] is end
+        assert len(await target.pipeline.runs(user, thread)) == 12
+
+
+@asynchronous
+async def test_every_door_is_healthy_and_one_relay_leads(installed: Lease) -> None:
+    """Each process answers for itself; of all of them one publishes."""
+    async with Platform(installed) as target:
+        doors = await target.sockets.doors()
+        async with asyncio.timeout(15):
+            reports: list[dict[str, object]] = []
+            while [one["status"] for one in reports] != ["ok", "ok"] or not any(
+                one["relay"] == "leads" for one in reports
+            ):
+                reports = [await health(door) for door in doors]
+        assert sorted(str(one["relay"]) for one in reports) == ["leads", "waits"]
+
+
+@asynchronous
+async def test_a_run_whose_process_was_killed_goes_on_at_the_other(installed: Lease) -> None:
+    """Nothing of it is told twice, nothing is missing, and it ends as if nothing had been."""
+    async with Platform(installed) as target:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "mine")
+        events = target.pipeline.run(user, thread, "slow 2")
+        before = [await anext(events)]
+        while before[-1].type is not EventType.TOOL_EXECUTING:
+            before.append(await anext(events))
+        await processes_of(target).kill(0)
+        with pytest.raises(ServiceUnavailable, match="closed the connection"):
+            await anext(events)
+        run = str(before[0].run)
+        async with asyncio.timeout(15):
+            after = await resumed(target, user, run)
+        assert after[-1].type is EventType.AGENT_COMPLETED
+        assert [event.seq for event in before + after] == list(range(len(before + after)))
+        whole = [event async for event in target.notifications.attach(user, run)]
+        assert whole == before + after
+
+
+async def resumed(target: Platform, user: str, run: str) -> list[Event]:
+    """What follows in a run, once the database has noticed that its process is gone."""
+    while True:
+        try:
+            return [event async for event in target.pipeline.resume(user, run)]
+        except Rejected:
+            await asyncio.sleep(0.05)
+
+
+@asynchronous
+async def test_contexts_and_routing_speak_to_the_processes_too(installed: Lease) -> None:
+    """A run that a context starts and a message that is sent by its id are run and told."""
+    async with Platform(installed) as target:
+        user = await new_user(target.data)
+        async with target.contexts.open(user) as context:
+            thread = await context.create_thread("mine")
+            run = await context.submit(thread, "hello")
+            assert [one.run for one in await context.runs()] == [run]
+        sent = await target.routing.send(user, thread, "hello", message="m1")
+        assert await target.routing.send(user, thread, "hello", message="m1") == sent
+        for one in (run, sent):
+            events = [event async for event in target.notifications.attach(user, one)]
+            assert events[-1].type is EventType.AGENT_COMPLETED
+        quality: dict[str, JsonValue] = {"type": "validation", "passed": True, "flags": []}
+        assert await target.routing.report(user, quality) == "validation"
+
+
+class OtherEnds(Turns):
+    """The steps of runs, with another answer."""
+
+    async def finish(self, run: Run, answer: Answer) -> None:
+        """End with words that no agent said."""
+        await super().finish(run, replace(answer, text="a replaced part was here"))
+
+
+class Replaced(Platform):
+    """A platform with one other part."""
+
+    parts = Parts(turns=OtherEnds)
+
+
+@asynchronous
+async def test_a_replaced_part_works_in_the_server_processes(installed: Lease) -> None:
+    """They are told by name what they are made of."""
+    async with Replaced(installed) as target:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "mine")
+        await told(target, user, thread, "hello")
+        assert (await target.pipeline.history(user, thread))[-1].text == "a replaced part was here"
+
+
+@asynchronous
+async def test_a_platform_without_a_name_of_its_own_says_why_it_cannot_serve(
+    installed: Lease,
+) -> None:
+    """A class inside of a function cannot be imported by another process."""
+
+    class Local(Platform):
+        """Nobody can name it."""
+
+    async with Local(installed) as target:
+        with pytest.raises(InfrastructureError, match=r"package\.module:Class"):
+            await target.sockets.doors()
+
+
+def test_the_key_of_its_tokens_is_a_secret_of_each_platform(installed: Lease) -> None:
+    """Two platforms on one lease do not take each other's tokens, and the lab is told the key."""
+    first, second = Platform(installed), Platform(installed)
+    assert first.secrets != second.secrets
+    [key] = first.secrets
+    token = first.sockets.token("u1").reveal()
+    assert Tokens(key).verify(token) == "u1"
+    with pytest.raises(Denied):
+        Tokens(second.secrets[0]).verify(token)
+
+
+def test_settings_are_lacking_as_declared(installed: Lease) -> None:
+    """Whoever asks for them nevertheless is told that they are not there."""
+    with pytest.raises(NotImplementedError, match="settings"):
+        _ = Platform(installed).configuration

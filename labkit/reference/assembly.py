@@ -1,0 +1,60 @@
+"""What every process of the platform works with, put together from its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Self
+
+from labkit.reference.cache import UserCache
+from labkit.reference.executions import Executions
+from labkit.reference.history import History
+from labkit.reference.keyspace import KeySpace
+from labkit.reference.parts import Parts
+from labkit.reference.pool import Pool, PoolLimits
+from labkit.reference.quality import Quality
+from labkit.reference.redis_client import RedisClient, redis_client
+from labkit.reference.store import Store
+from labkit.services.endpoints import Lease
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts, put together for one lease; inside `async with` they are open."""
+
+    pool: Pool
+    redis: RedisClient
+    keys: KeySpace
+    store: Store
+    executions: Executions
+    history: History
+    cache: UserCache
+    quality: Quality
+
+    async def __aenter__(self) -> Self:
+        await self.pool.open()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        try:
+            await self.pool.close()
+        finally:
+            await self.redis.aclose()
+
+
+def assemble(lease: Lease, parts: Parts, limits: PoolLimits | None = None) -> Assembly:
+    """Put the parts together; nothing is opened yet."""
+    pool = parts.pool(lease.platform_url, limits)
+    redis = redis_client(lease.redis_url)
+    keys = parts.keyspace(lease.redis_prefix)
+    store = parts.store(pool, Random(lease.id), parts.transactions)
+    return Assembly(
+        pool=pool,
+        redis=redis,
+        keys=keys,
+        store=store,
+        executions=parts.executions(store),
+        history=parts.history(store),
+        cache=parts.cache(redis, keys),
+        quality=parts.quality(store, parts.outbox(), redis, keys, parts.clock()),
+    )

@@ -1,0 +1,53 @@
+"""What the platform is made of; each part can be replaced by a subclass of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labkit.reference.cache import UserCache
+from labkit.reference.connection import Connection
+from labkit.reference.drops import Drops
+from labkit.reference.follower import Follower
+from labkit.reference.health import Health
+from labkit.reference.history import History
+from labkit.reference.keyspace import KeySpace
+from labkit.reference.pool import Pool
+from labkit.reference.quality import Quality
+from labkit.reference.relay import Relay
+from labkit.reference.replay import Replay
+from labkit.reference.routing import MessageRouting
+from labkit.reference.schema import Schema
+from labkit.reference.server import Server
+from labkit.reference.session_contexts import SessionContexts
+from labkit.reference.sessions import Sessions
+from labkit.reference.store import Store
+from labkit.reference.streams import Streams
+from labkit.reference.tokens import Tokens
+from labkit.reference.transactions import UserTransaction
+from labkit.reference.workshop import WorkshopParts
+
+
+@dataclass(frozen=True)
+class Parts(WorkshopParts):
+    """The classes that a platform is assembled from, in its server processes and beside them."""
+
+    schema: type[Schema] = Schema
+    pool: type[Pool] = Pool
+    transactions: type[UserTransaction] = UserTransaction
+    store: type[Store] = Store
+    history: type[History] = History
+    keyspace: type[KeySpace] = KeySpace
+    cache: type[UserCache] = UserCache
+    sessions: type[Sessions] = Sessions
+    contexts: type[SessionContexts] = SessionContexts
+    quality: type[Quality] = Quality
+    routing: type[MessageRouting] = MessageRouting
+    tokens: type[Tokens] = Tokens
+    streams: type[Streams] = Streams
+    follower: type[Follower] = Follower
+    replay: type[Replay] = Replay
+    relay: type[Relay] = Relay
+    drops: type[Drops] = Drops
+    connection: type[Connection] = Connection
+    health: type[Health] = Health
+    server: type[Server] = Server
