@@ -33,9 +33,13 @@ class Server:
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
         self._served: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._has_ended = False
 
     def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a connection in a task."""
+        """Serve a connection in a task; one that comes too late is cut."""
+        if self._has_ended:
+            writer.transport.abort()
+            return
         self._served[asyncio.create_task(self._bounded(reader, writer))] = writer
 
     async def _bounded(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,6 +49,7 @@ class Server:
 
     async def end(self) -> None:
         """Cut what is left; an error of the server's own comes through."""
+        self._has_ended = True
         for task, writer in self._served.items():
             task.cancel()
             writer.transport.abort()

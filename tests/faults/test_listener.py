@@ -92,7 +92,7 @@ async def test_two_listeners_have_two_ports() -> None:
 async def test_a_port_that_is_taken_is_told() -> None:
     """By a server of somebody's who shares it with nobody."""
     async with listening() as (listener, _):
-        await listener.close()
+        await listener.down()
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind((HOST, listener.port))
