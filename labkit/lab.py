@@ -125,6 +125,8 @@ class Lab:
         self.lease, self._spec, self._factory = lease, target, load_target(target)
         await self._factory.install(lease)
         opened = await stack.enter_async_context(self._factory(lease))
+        # A target may tell what it keeps to itself beside the lease's secrets.
+        self._publisher.keep_secret(tuple(getattr(opened, "secrets", ())))
         self._seam = Seam(opened, self._running)
         self.witness = await stack.enter_async_context(Witness(lease))
         self._publisher.emit(

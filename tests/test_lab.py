@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
@@ -57,6 +57,15 @@ class FailsToOpen(Platform):
         await super().__aenter__()
         await super().__aexit__()
         raise Rejected("it does not open")
+
+
+class KeepsASecret(Platform):
+    """A platform with a secret of its own."""
+
+    @property
+    def secrets(self) -> Sequence[Secret]:
+        """It, and nothing else."""
+        return (Secret("secret-of-the-target"),)
 
 
 def spec(platform: type[Platform]) -> str:
@@ -288,13 +297,13 @@ def test_what_the_platform_opens_is_not_the_checks(handed_over: Lease) -> None:
 
 
 def test_records_hold_no_secret(handed_over: Lease, capsys: pytest.CaptureFixture[str]) -> None:
-    """Values, notes and tracebacks of a check lose the secrets of the run and of the lease."""
+    """Values, notes and tracebacks of a check lose the secrets of run, lease and target."""
     url = handed_over.owner_url.reveal()
 
     async def run() -> None:
-        lab = await Lab.open("area")
+        lab = await Lab.open("area", target=spec(KeepsASecret))
         async with lab.check("telling", "It tells too much") as check:
-            check.note(f"log in at {url}")
+            check.note(f"log in at {url} with secret-of-the-target")
             check.equal(OTHER_SECRET, url, f"the {OTHER_SECRET}", reason="not-equal")
             raise ArithmeticError(f"{url} and {OTHER_SECRET}")
         with pytest.raises(NotGreen):
@@ -303,6 +312,7 @@ def test_records_hold_no_secret(handed_over: Lease, capsys: pytest.CaptureFixtur
     asyncio.run(run())
     told = capsys.readouterr().out
     assert "telling" in told
+    assert "secret-of-the-target" not in told
     for secret in (*secrets_of(handed_over), Secret(OTHER_SECRET)):
         assert secret.reveal() not in told
 

@@ -112,7 +112,8 @@ class Described(Protocol):
 class Target(Described, Protocol):
     """A platform under test, opened on one lease; leaving it closes all it opened.
 
-    A part that it lacks need not be there: it declares that in `lacks`.
+    A part that it lacks need not be there: it declares that in `lacks`. One that has secrets of its
+    own beside the lease's tells them in `secrets`, a sequence of `Secret`, and nothing shows them.
     """
 
     @property
