@@ -9,6 +9,7 @@ import pytest
 
 from labkit.errors import ParameterError
 from labkit.json_values import JsonValue
+from labkit.notebook import read_notebook
 from labkit.parameter_types import describe
 from labkit.parameters import (
     Fault,
@@ -22,6 +23,8 @@ from labkit.parameters import (
 from tests.notebook_files import write_with_parameters
 
 PARAMS = Path(__file__).parents[1] / "params"
+
+NOTEBOOKS = PARAMS.with_name("notebooks")
 
 AREA_4 = '''
 """What this notebook can be told."""
@@ -248,10 +251,19 @@ def test_read_yaml_text() -> None:
         read_yaml_text("users", Letter.YAML, "-y")
 
 
+def of_all_notebooks() -> dict[str, Parameter]:
+    """The parameters of all notebooks by name; those that they share are the same in all."""
+    found: dict[str, Parameter] = {}
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for one in read_notebook(notebook).parameters:
+            assert found.setdefault(one.name, one).default == one.default, (notebook, one)
+    return found
+
+
 @pytest.mark.parametrize("environment", ["test", "development", "staging", "production"])
 def test_params_fit_the_declarations(environment: str) -> None:
     """Each file in `params` gives its environment, and only values that fit the declarations."""
-    parameters = {one.name: one for one in read_parameters(ast.parse(AREA_4))[0]}
+    parameters = of_all_notebooks()
     given = read_file(PARAMS / f"{environment}.yaml", Letter.FILE, environment)
 
     values = {one.name: one.bind(parameters[one.name], "area") for one in given}
@@ -260,15 +272,15 @@ def test_params_fit_the_declarations(environment: str) -> None:
 
 
 def test_params_of_test_are_the_defaults() -> None:
-    """`params/test.yaml` says what the notebook says by itself, apart from the target."""
+    """`params/test.yaml` says what the notebooks say by themselves, apart from the target."""
     given = {one.name: one.value for one in read_file(PARAMS / "test.yaml", Letter.FILE, "test")}
-    defaults = {one.name: one.default for one in read_parameters(ast.parse(AREA_4))[0]}
+    defaults = {name: one.default for name, one in of_all_notebooks().items() if name != "target"}
 
-    assert given == {name: value for name, value in defaults.items() if name != "target"}
+    assert given == defaults
 
 
 def test_papermill_takes_the_params(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Plain papermill injects `params/test.yaml` as it is, and finds no name unknown."""
+    """Plain papermill injects `params/test.yaml` as it is, and names what other notebooks have."""
     source = write_with_parameters(tmp_path / "area.ipynb", AREA_4)
     values = papermill.iorw.read_yaml_file(str(PARAMS / "test.yaml"))
 
@@ -280,4 +292,6 @@ def test_papermill_takes_the_params(tmp_path: Path, caplog: pytest.LogCaptureFix
     given, faults = read_parameters(ast.parse(injected.source))
     assert faults == ()
     assert {one.name: one.default for one in given} == values
-    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+    own = {one.name for one in read_parameters(ast.parse(AREA_4))[0]}
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [f"Passed unknown parameter: {name}" for name in values if name not in own]
