@@ -12,12 +12,12 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from labkit.errors import Denied, Rejected
 from labkit.events import Event
 from labkit.ids import ConnectionID
+from labkit.reference.client_socket import ClientSocket, Left
 from labkit.reference.cursors import Cursors, Standing
 from labkit.reference.drops import Drops
 from labkit.reference.replay import Gone, Replay
@@ -84,7 +84,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: ClientSocket,
         user: str,
         replay: Replay,
         drops: Drops,
@@ -115,7 +115,7 @@ class Connection:
         await self._queue.put(Notice(NoticeKind.WELCOME, connection=self.id))
         try:
             await _first_end_of(self._read(requests), self._write(), self._overflow())
-        except ConnectionClosed:
+        except (ConnectionClosed, Left):
             return
         except TooSlow:
             await self._drops.remember(self._user, self.id)
@@ -129,7 +129,7 @@ class Connection:
         """Send a frame; raises `TooSlow` when the client does not take it in time."""
         try:
             async with asyncio.timeout(self._limits.send_s):
-                await self._socket.send(text_of(said))
+                await self._socket.say(text_of(said))
         except TimeoutError as error:
             raise TooSlow from error
 

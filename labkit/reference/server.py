@@ -12,13 +12,14 @@ import logging
 import socket
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from websockets.asyncio import server as websockets
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from labkit.errors import Denied, ServiceUnavailable
+from labkit.reference.client_socket import ClientSocket
 from labkit.reference.connection import Closing, Connection, ConnectionLimits, read_frame
 from labkit.reference.drops import Drops
 from labkit.reference.follower import Follower
@@ -31,9 +32,6 @@ from labkit.reference.wire import Authenticate, BadFrame
 from labkit.targets.notifications import Door
 
 _PATH: Final = "/"
-
-_LONGEST_REASON_BYTES: Final = 123
-"""More does not fit into a close frame."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -83,6 +81,7 @@ class Server:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.buffer_bytes)
         self._server = await websockets.serve(
             self._handle,
+            create_connection=ClientSocket,
             sock=self._socket,
             process_request=self._answer_http,
             compression=None,
@@ -100,7 +99,7 @@ class Server:
         if self._server:
             self._server.close()
             await asyncio.gather(
-                *(self._close(one, 1001, "going away") for one in self._server.connections)
+                *(one.close(1001, "going away") for one in self._server.connections)
             )
             await self._server.wait_closed()
             await self._requests.finish()
@@ -123,22 +122,23 @@ class Server:
         response.headers["Content-Type"] = "application/json"
         return response
 
-    async def _handle(self, client: websockets.ServerConnection) -> None:
+    async def _handle(self, connection: websockets.ServerConnection) -> None:
         """One client, from its handshake to its end; raises nothing."""
+        client = cast(ClientSocket, connection)  # made by `create_connection`
         try:
             await self._serve(client, await self._user_of(client))
         except ConnectionClosed:
             _log.info("a client left before its login")
         except Closing as end:
-            await self._close(client, end.code, end.reason)
+            await client.close(end.code, end.reason)
         except ServiceUnavailable as error:
             _log.warning("a client cannot be served: %s", error)
-            await self._close(client, 1013, "overloaded: try again later")
+            await client.close(1013, "overloaded: try again later")
         except Exception:  # noqa: BLE001 -- logged; the other clients are to be served on
             _log.exception("serving a client failed")
-            await self._close(client, 1011, "an error of the server")
+            await client.close(1011, "an error of the server")
 
-    async def _serve(self, client: websockets.ServerConnection, user: str) -> None:
+    async def _serve(self, client: ClientSocket, user: str) -> None:
         delivery = self._delivery
         connection = self._connections(client, user, delivery.replay, delivery.drops, self._limits)
         facts = fields(connection=connection.id, user=user)
@@ -151,7 +151,7 @@ class Server:
             raise
         _log.info("a connection ends", extra=facts)
 
-    async def _user_of(self, client: websockets.ServerConnection) -> str:
+    async def _user_of(self, client: ClientSocket) -> str:
         """Whose token the client shows; raises `Closing` when it shows none that is good."""
         headers = client.request.headers.get_all("Authorization") if client.request else []
         try:
@@ -164,7 +164,7 @@ class Server:
         except Denied as error:
             raise Closing(1008, str(error)) from error
 
-    async def _first_token(self, client: websockets.ServerConnection) -> str:
+    async def _first_token(self, client: ClientSocket) -> str:
         try:
             async with asyncio.timeout(self._limits.login_s):
                 frame = read_frame(await client.recv())
@@ -175,16 +175,6 @@ class Server:
         if not isinstance(frame, Authenticate):
             raise Closing(1008, "the first frame must show a token")
         return frame.token.reveal()
-
-    async def _close(self, client: websockets.ServerConnection, code: int, reason: str) -> None:
-        """Say goodbye; a client that does not take it in time is cut."""
-        short = reason.encode()[:_LONGEST_REASON_BYTES].decode(errors="ignore")
-        try:
-            async with asyncio.timeout(self._limits.close_s):
-                await client.close(code, short)
-        except TimeoutError:
-            client.transport.abort()
-            await client.wait_closed()
 
 
 def _quiet_logger() -> logging.Logger:
