@@ -13,6 +13,7 @@ from labkit.reports.results import CheckResult
 from labkit.services.endpoints import Services
 from labkit.targets.loading import declared_gap
 from tests.batch.runs import check, notebook, passing, run, variables
+from tests.targets.chat import Chat, Shouting
 from tests.targets.notepad import Boastful, Evasive, Notepad
 
 DATABASE: Final = Path(__file__).parents[2] / "notebooks" / "database_transactions.ipynb"
@@ -20,7 +21,7 @@ BOUNDARIES: Final = "data_consistency_across_user_boundaries"
 
 
 def checks_of(
-    services: Services, root: Path, target: type[Notepad], path: Path = DATABASE
+    services: Services, root: Path, target: type[Notepad | Chat], path: Path = DATABASE
 ) -> dict[str, CheckResult]:
     """How each check of a notebook ends on a target."""
     spec = f"{target.__module__}:{target.__name__}"
@@ -121,3 +122,78 @@ def test_whole_areas_that_are_not_there(
             assert one.outcome is Outcome.BROKEN
             assert f"lacks {part} but does not declare it" in one.detail
     assert found == {}
+
+
+SPEAKS: Final = """
+from labkit.events import CRITICAL
+from labkit.targets.notifications import NoticeKind
+
+async with lab.connect("ann") as socket:
+    welcome = await socket.notice(NoticeKind.WELCOME)
+    await socket.send(lab.sockets.message("general", "lookup it", message="m1"))
+    accepted = await socket.notice(NoticeKind.ACCEPTED, message="m1")
+    events = await socket.events(accepted.run)
+    seen = list(dict.fromkeys(event.type for event in events))
+    check.equal(seen, list(CRITICAL), "kinds of events", reason="missing-event")
+    order = [event.seq for event in events]
+    check.equal(order, list(range(len(events))), "their order", reason="gap-in-seq")
+    check.at_least(await socket.ping(), 0, "ms for a ping", reason="no-pong")
+    await socket.send(lab.sockets.resume(accepted.run, 3))
+    await socket.notice(NoticeKind.RESUMED, run=accepted.run)
+    again = [one.says.seq for one in socket.heard_of(accepted.run)][len(events):]
+    check.equal(again, [4, 5], "what is replayed", reason="wrong-replay")
+"""
+APART: Final = """
+from dataclasses import replace
+from labkit.redaction import Secret
+from labkit.sockets import Login
+from labkit.targets.notifications import NoticeKind
+
+first, second = await lab.sockets.doors()
+async with (
+    lab.connect("ann", door=first) as ann,
+    lab.connect("ann", door=second, login=Login.FIRST_FRAME) as other,
+    lab.connect("bob", door=second) as bob,
+):
+    for socket in (ann, other, bob):
+        await socket.notice(NoticeKind.WELCOME)
+    await ann.send(lab.sockets.message("general", "lookup it", message="m1"))
+    run = (await ann.notice(NoticeKind.ACCEPTED)).run
+    for label, socket in (("first", ann), ("second", other)):
+        check.equal(len(await socket.events(run)), 6, f"on the {label} one", reason="missing-event")
+    await bob.send(lab.sockets.resume(run, None))
+    refused = await bob.notice(NoticeKind.REFUSED, run=run)
+    check.equal(refused is not None, True, "bob is refused", reason="foreign-run-told")
+    check.equal(bob.heard_of(run), (), "what bob hears of it", reason="leaked-event")
+async with lab.connect("ann", token=Secret("ann:forged")) as forged:
+    closed = await forged.closed()
+    check.equal(closed.code, 1008, "the close code", reason="forged-token-taken")
+"""
+SOCKETS_AREA: Final = (
+    check("speaks", SPEAKS),
+    check("apart", APART),
+    check("leaves", 'left = lab.connect("ann")\nsocket = await left.__aenter__()'),
+    check("quality", 'lab.sockets.quality({}, message="m")'),
+    check("data", 'await lab.data.create_user("ann")'),
+)
+
+
+@pytest.mark.parametrize(("target", "apart"), [(Chat, "passed"), (Shouting, "failed leaked-event")])
+def test_a_platform_with_a_dialect_of_its_own(
+    services: Services, tmp_path: Path, target: type[Chat], apart: str
+) -> None:
+    """The lab's own sockets follow what a target tells of its dialect, and see who hears what.
+
+    A socket is its check's own: one that is left open is a leak.
+    """
+    path = notebook(tmp_path / "area.ipynb", *SOCKETS_AREA)
+    found = checks_of(services, tmp_path, target, path)
+    assert outcomes(found) == {
+        "speaks": "passed",
+        "apart": apart,
+        "leaves": "broken leaked-task",
+        "quality": "skipped lacks-sockets.quality",
+        "data": "skipped lacks-data",
+    }
+    assert found["data"].detail == "the target lacks data: it only chats"
+    assert {"sockets.doors", "sockets.token", "sockets.read"} <= set(found["apart"].needs)
