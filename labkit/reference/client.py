@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.protocol import State
 
 from labkit.errors import Denied, RecordError, Rejected, ServiceUnavailable
 from labkit.events import Event
@@ -82,12 +83,18 @@ class Client:
     async def replay(self, run: str, after: int | None) -> AsyncGenerator[Event]:
         """The events of a run after a `seq`, those that are still to come included, the end last.
 
-        Raises `Denied` when the run is not the user's, `Rejected` when they are gone.
+        A run that begins just now may be told live before the server comes to what is asked, which
+        then begins again: what was told already is left out. Raises `Denied` when the run is not
+        the user's, `Rejected` when they are gone.
         """
         await self._send(Resume(run, after))
+        last = -1 if after is None else after
         while True:
             said = await self._next(self._limits.event_s)
             if isinstance(said, Event) and said.run == run:
+                if said.seq is None or said.seq <= last:
+                    continue
+                last = said.seq
                 yield said
                 if said.type.is_end:
                     return
@@ -159,7 +166,22 @@ async def connected(
         await client.welcome()
         yield client
     finally:
-        await connection.close()
+        await _part(connection, limits)
+
+
+async def _part(connection: ClientConnection, limits: ClientLimits) -> None:
+    """Say goodbye; a connection that does not end in time is cut."""
+    try:
+        async with asyncio.timeout(limits.close_s):
+            if connection.state is State.OPEN:
+                await connection.close()
+            await connection.wait_closed()
+    except TimeoutError:
+        pass  # cut off below
+    finally:
+        # asyncio fails to abort what was closed while it had something to write.
+        if connection.state is not State.CLOSED:
+            connection.transport.abort()
 
 
 async def _open(door: Door, headers: Mapping[str, str], limits: ClientLimits) -> ClientConnection:

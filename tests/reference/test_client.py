@@ -112,6 +112,18 @@ async def test_a_replay_ends_with_the_run_or_with_word_that_it_is_over() -> None
 
 
 @asynchronous
+async def test_a_replay_tells_once_what_came_live_before_it() -> None:
+    """A run that began between the welcome and the asking is told from there, and then again."""
+    thinking = event(1, EventType.AGENT_THINKING)
+    resumed = Notice(NoticeKind.RESUMED, run="r1")
+    completed = event(2, EventType.AGENT_COMPLETED)
+    said = (STARTED, thinking, STARTED, thinking, resumed, completed)
+    for after, told in ((None, [STARTED, thinking, completed]), (0, [thinking, completed])):
+        async with server(script(*said)) as door, connected(door, {}, PATIENT) as client:
+            assert [one async for one in client.replay("r1", after)] == told
+
+
+@asynchronous
 async def test_what_is_gone_is_rejected() -> None:
     """A replay that is no longer possible is not an empty one."""
     gone = Notice(NoticeKind.GONE, run="r1", reason="too long ago")
