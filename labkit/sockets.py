@@ -19,6 +19,7 @@ from typing import Final, Protocol, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.protocol import State
 
 from labkit.errors import RecordError
 from labkit.events import Event
@@ -238,13 +239,21 @@ class Socket:
         if self._connection is not None:
             try:
                 async with asyncio.timeout(_CLOSE_S):
-                    if self._buffer_bytes is None:
-                        await self._connection.close()
+                    await self._say_goodbye(self._connection)
             except TimeoutError:
                 pass  # cut off below
             finally:
-                self._connection.transport.abort()
+                # asyncio fails to abort what was closed while it had something to write.
+                if self._connection.state is not State.CLOSED:
+                    self._connection.transport.abort()
         await self._reading
+
+    async def _say_goodbye(self, connection: ClientConnection) -> None:
+        if self._buffer_bytes is not None:
+            return  # it would not read the answer
+        if connection.state is State.OPEN:
+            await connection.close()
+        await connection.wait_closed()
 
     async def _read(self) -> None:
         try:
