@@ -236,7 +236,8 @@ class Processes:
             await asyncio.gather(*starts)
         finally:
             for start in starts:
-                start.cancel()
+                if not start.cancelling():  # a second time would cut short how it cleans up
+                    start.cancel()
             await asyncio.wait(starts)
 
     async def _start(self, config: ServiceConfig) -> None:
