@@ -148,7 +148,7 @@ class LeaksOnCancel(Platform):
 
 
 class _Growing(Pool):
-    def __init__(self, url: Secret, _limits: PoolLimits | None = None) -> None:
+    def __init__(self, url: Secret) -> None:
         super().__init__(url, PoolLimits(connections=12))
 
     async def open(self) -> None:

@@ -11,7 +11,7 @@ from labkit.reference.executions import Executions
 from labkit.reference.history import History
 from labkit.reference.keyspace import KeySpace
 from labkit.reference.parts import Parts
-from labkit.reference.pool import Pool, PoolLimits
+from labkit.reference.pool import Pool
 from labkit.reference.quality import Quality
 from labkit.reference.redis_client import RedisClient, redis_client
 from labkit.reference.store import Store
@@ -42,9 +42,9 @@ class Assembly:
             await self.redis.aclose()
 
 
-def assemble(lease: Lease, parts: Parts, limits: PoolLimits | None = None) -> Assembly:
+def assemble(lease: Lease, parts: Parts) -> Assembly:
     """Put the parts together; nothing is opened yet."""
-    pool = parts.pool(lease.platform_url, limits)
+    pool = parts.pool(lease.platform_url)
     redis = redis_client(lease.redis_url)
     keys = parts.keyspace(lease.redis_prefix)
     store = parts.store(pool, Random(lease.id), parts.transactions)

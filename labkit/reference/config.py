@@ -14,15 +14,6 @@ from labkit.services.handover import lease_from_json, lease_to_json
 
 
 @dataclass(frozen=True)
-class ServiceLimits:
-    """What one server process allows itself and each of its clients."""
-
-    connection: ConnectionLimits = field(default_factory=ConnectionLimits)
-    database_connections: int = 8
-    """The most connections of its pool."""
-
-
-@dataclass(frozen=True)
 class ServiceConfig:
     """All that a server process needs to know."""
 
@@ -33,7 +24,8 @@ class ServiceConfig:
     """What users' tokens are signed with: the same for all processes of a platform."""
     number: int = 0
     """Which of the platform's processes it is, from 0."""
-    limits: ServiceLimits = field(default_factory=ServiceLimits)
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    """What it allows each of its clients."""
 
     def to_line(self) -> str:
         """One line of JSON with the secrets laid open, for a pipe that nobody else reads."""
@@ -57,7 +49,7 @@ class ServiceConfig:
                 lease=lease_from_json(value["lease"]),
                 token_key=Secret(value["token_key"]),
                 number=value["number"],
-                limits=from_json(ServiceLimits, value["limits"]),
+                limits=from_json(ConnectionLimits, value["limits"]),
             )
         except (LabError, ValueError, KeyError, TypeError) as error:
             raise RecordError(

@@ -13,7 +13,8 @@ from labkit.redaction import Secret
 from labkit.reference.assembly import Assembly, assemble
 from labkit.reference.cache import UserCache
 from labkit.reference.client import Clients
-from labkit.reference.config import ServiceConfig, ServiceLimits
+from labkit.reference.config import ServiceConfig
+from labkit.reference.connection import ConnectionLimits
 from labkit.reference.executions import Executions
 from labkit.reference.notifications import WireNotifications
 from labkit.reference.parts import Parts
@@ -72,7 +73,8 @@ class Platform:
     parts: ClassVar[Parts] = Parts()
     processes: ClassVar[int] = 2
     """How many server processes there are."""
-    limits: ClassVar[ServiceLimits] = ServiceLimits()
+    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    """What each of them allows its clients."""
 
     def __init__(self, lease: Lease) -> None:
         self._assembly = assemble(lease, self.parts)
@@ -156,7 +158,7 @@ class Platform:
         return Processes(configs)
 
     def _assemble_front(self, inner: Assembly) -> Front:
-        allowed = self.limits.connection
+        allowed = self.limits
         limits = SocketLimits(allowed.frame_bytes, allowed.queue_frames, allowed.login_s)
         sockets = WireSockets(self.service, self.parts.tokens(self._token_key), limits)
         clients = Clients(sockets)

@@ -10,7 +10,6 @@ from typing import Final
 from labkit.reference.assembly import Assembly, assemble
 from labkit.reference.config import ServiceConfig
 from labkit.reference.parts import Parts
-from labkit.reference.pool import PoolLimits
 from labkit.reference.redis_client import redis_client
 from labkit.reference.requests import Requests
 from labkit.reference.server import Delivery, Server
@@ -28,9 +27,8 @@ async def serving(config: ServiceConfig, parts: Parts) -> AsyncIterator[Door]:
     Leaving it tells the clients, then suspends what still runs. Raises `ServiceUnavailable` when
     PostgreSQL or Redis cannot be reached.
     """
-    limits = PoolLimits(connections=config.limits.database_connections)
     async with AsyncExitStack() as stack:
-        inner = await stack.enter_async_context(assemble(config.lease, parts, limits))
+        inner = await stack.enter_async_context(assemble(config.lease, parts))
         workshop = await stack.enter_async_context(
             Workshop(inner.store, config.lease.platform_url, parts)
         )
@@ -60,7 +58,7 @@ async def _server(
         Requests(workshop.intake, workshop.engine, inner.quality),
         delivery,
         parts.health(inner.pool, streams, relay, workshop.engine),
-        config.limits.connection,
+        config.limits,
         parts.connection,
     )
     return await stack.enter_async_context(server)

@@ -15,7 +15,7 @@ from websockets.protocol import State
 
 from labkit.events import Event
 from labkit.redaction import Secret
-from labkit.reference.config import ServiceConfig, ServiceLimits
+from labkit.reference.config import ServiceConfig
 from labkit.reference.connection import ConnectionLimits
 from labkit.reference.parts import Parts
 from labkit.reference.service import serving
@@ -144,7 +144,7 @@ async def site(
                         "tests",
                         lease,
                         KEY,
-                        limits=ServiceLimits(connection=limits or ConnectionLimits()),
+                        limits=limits or ConnectionLimits(),
                     ),
                     parts or Parts(),
                 )

@@ -7,7 +7,7 @@ import pytest
 
 from labkit.errors import RecordError
 from labkit.redaction import Secret
-from labkit.reference.config import ServiceConfig, ServiceLimits
+from labkit.reference.config import ServiceConfig
 from labkit.reference.connection import ConnectionLimits
 from labkit.services.endpoints import Lease
 
@@ -19,7 +19,7 @@ def test_a_configuration_comes_through_the_pipe_unchanged(lease: Lease) -> None:
         lease=lease,
         token_key=Secret("the key of all tokens"),
         number=1,
-        limits=ServiceLimits(ConnectionLimits(frame_bytes=5, login_s=0.5), database_connections=3),
+        limits=ConnectionLimits(frame_bytes=5, login_s=0.5),
     )
     line = config.to_line()
     assert "\n" not in line
@@ -41,7 +41,7 @@ def test_a_line_that_is_no_configuration_is_refused_without_a_word_of_it(lease: 
     lines = [
         "the key of all tokens",
         json.dumps({**value, "lease": {"owner_url": "the key of all tokens"}}),
-        json.dumps({**value, "limits": {"connection": "the key of all tokens"}}),
+        json.dumps({**value, "limits": {"frame_bytes": "the key of all tokens"}}),
         json.dumps({**value, "token_key": ["the key of all tokens"]}),
         json.dumps({name: value[name] for name in value if name != "lease"}),
     ]
@@ -54,4 +54,4 @@ def test_a_line_that_is_no_configuration_is_refused_without_a_word_of_it(lease: 
 def test_limits_of_two_configurations_are_told_apart(lease: Lease) -> None:
     """A limit that was changed is another configuration."""
     config = ServiceConfig("labkit.reference:Platform", lease, Secret("the key of all tokens"))
-    assert replace(config, limits=ServiceLimits(ConnectionLimits(queue_frames=3))) != config
+    assert replace(config, limits=ConnectionLimits(queue_frames=3)) != config

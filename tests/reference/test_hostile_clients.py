@@ -17,7 +17,6 @@ from websockets.exceptions import ConnectionClosed
 from labkit.events import EventType
 from labkit.redaction import Secret
 from labkit.reference import Platform
-from labkit.reference.config import ServiceLimits
 from labkit.reference.connection import ConnectionLimits
 from labkit.reference.wire import Cancel, Continue, text_of
 from labkit.services.endpoints import Lease
@@ -37,10 +36,8 @@ class Brisk(Platform):
     """One server process that does not wait for long."""
 
     processes = 1
-    limits = ServiceLimits(
-        ConnectionLimits(
-            queue_frames=50, login_s=2.0, ping_every_s=1.0, pong_within_s=4.0, send_s=4.0
-        )
+    limits = ConnectionLimits(
+        queue_frames=50, login_s=2.0, ping_every_s=1.0, pong_within_s=4.0, send_s=4.0
     )
 
 
