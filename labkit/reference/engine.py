@@ -95,9 +95,12 @@ class Engine:
         if self._is_closing:
             _log.info("run %s is left to another process: this one is stopping", run.id)
             return
-        task = asyncio.create_task(self._guard(run, work), name=f"run {run.id}")
+        task = self._task(run, work)
         self._tasks[run.id] = (run, task)
         task.add_done_callback(lambda _: self._tasks.pop(run.id, None))
+
+    def _task(self, run: Run, work: Work) -> asyncio.Task[None]:
+        return asyncio.create_task(self._guard(run, work), name=f"run {run.id}")
 
     async def _guard(self, run: Run, work: Work) -> None:
         """The work, with a good end for whatever it raises."""
