@@ -29,6 +29,8 @@ class WorkshopParts:
     tool_calls: type[ToolCalls] = ToolCalls
     stages: type[Stages] = Stages
     clock: type[Clock] = SteadyClock
+    agents: type[Agents] = Agents
+    """One that registers further agents has them in every server process."""
     turns: type[Turns] = Turns
     interventions: type[Interventions] = Interventions
     engine: type[Engine] = Engine
@@ -46,7 +48,7 @@ class Workshop:
         self._lock = OwnerLock(url)
         owner = self._lock.key
         self.executions = made_of.executions(store)
-        self.agents = Agents({USUAL: ScriptedAgent()})
+        self.agents = made_of.agents({USUAL: ScriptedAgent()})
         """Further agents can be registered."""
         records = Records(
             executions=self.executions,

@@ -1,7 +1,9 @@
 """The platform as a target: what it declares, opens and closes."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import astuple, replace
+from types import MappingProxyType
 
 import pytest
 
@@ -11,7 +13,7 @@ from labkit.json_values import JsonValue
 from labkit.judges.isolation import judge_isolation
 from labkit.redaction import Secret
 from labkit.reference import InKernel, Parts, Platform
-from labkit.reference.agents import Answer
+from labkit.reference.agents import Agent, Agents, Answer, Prompt, Tool
 from labkit.reference.assembly import assemble
 from labkit.reference.executions import Run
 from labkit.reference.pool import Pool
@@ -203,10 +205,27 @@ class OtherEnds(Turns):
         await super().finish(run, replace(answer, text="a replaced part was here"))
 
 
-class Replaced(Platform):
-    """A platform with one other part."""
+class Echo:
+    """An agent that says what it is told."""
 
-    parts = Parts(turns=OtherEnds)
+    tools: Mapping[str, Tool] = MappingProxyType({})
+
+    async def decide(self, prompt: Prompt) -> Answer:
+        """The same words."""
+        return Answer(prompt.text, tokens=1)
+
+
+class MoreAgents(Agents):
+    """The usual agents and one more."""
+
+    def __init__(self, agents: Mapping[str, Agent]) -> None:
+        super().__init__({**agents, "echo": Echo()})
+
+
+class Replaced(Platform):
+    """A platform with other parts."""
+
+    parts = Parts(turns=OtherEnds, agents=MoreAgents)
 
 
 @asynchronous
@@ -217,6 +236,8 @@ async def test_a_replaced_part_works_in_the_server_processes(installed: Lease) -
         thread = await target.data.create_thread(user, "mine")
         await told(target, user, thread, "hello")
         assert (await target.pipeline.history(user, thread))[-1].text == "a replaced part was here"
+        further = target.pipeline.run(user, thread, "hello", agent="echo")
+        assert [event async for event in further][-1].type is EventType.AGENT_COMPLETED
 
 
 @asynchronous
