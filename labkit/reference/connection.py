@@ -47,7 +47,7 @@ class ConnectionLimits:
 
     frame_bytes: int = 1_000_000
     """The largest frame that is taken."""
-    queue_frames: int = 1_000
+    queue_frames: int = 250
     """How many frames may wait for the client."""
     login_s: float = 5.0
     """How long it may stay without a token."""

@@ -84,9 +84,9 @@ class Follower:
             if not feed.takers:
                 del self._feeds[key]
 
-    def takers(self, user: str) -> Iterable[Take]:
-        """Who is given what is published for a user."""
-        feed = self._feeds.get(self._streams.key(user))
+    def takers(self, published: Published) -> Iterable[Take]:
+        """Who is given an event: the connections of the user whose it is."""
+        feed = self._feeds.get(self._streams.key(published.event.user))
         return tuple(feed.takers) if feed else ()
 
     async def _follow(self) -> None:
@@ -114,7 +114,7 @@ class Follower:
             if feed and order(place) > order(feed.place):  # it may have been followed anew
                 feed.place = place
                 published = published_in(fields)
-                for take in self.takers(published.event.user):
+                for take in self.takers(published):
                     await take(published)
         if key == self._streams.signal_key(self._name):
             self._woken = entries[-1][0]

@@ -83,7 +83,7 @@ async def test_who_has_left_is_given_nothing(lease: Lease) -> None:
                 await streams.publish(batch("u", [2]))
                 assert await again.number(1) == [2]
         assert [published.event.seq for published in first.published] == [0]
-        assert list(follower.takers("u")) == []
+        assert list(follower.takers(*batch("u", [3]))) == []
 
 
 @asynchronous
@@ -110,5 +110,5 @@ async def test_to_follow_without_redis_is_refused(lease: Lease) -> None:
     with pytest.raises(ServiceUnavailable):
         async with follower.following("u", Taken().take):
             raise AssertionError("it was not refused")
-    assert list(follower.takers("u")) == []
+    assert list(follower.takers(*batch("u", [0]))) == []
     await redis.aclose()
