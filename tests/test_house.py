@@ -48,7 +48,7 @@ FLOORS: Final = (
         "parameter_types",
         "project",
     ),
-    ("agui", "events", "journal", "record_view", "records", "tables", "json_values"),
+    ("agui", "events", "journal", "record_view", "records", "tables", "json_values", "usage"),
     ("", "environment", "errors", "ids", "redaction"),
 )
 """The modules and packages of labkit, from the doors down to the leaves."""
