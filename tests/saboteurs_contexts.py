@@ -5,6 +5,8 @@ Each is named on the command line as `--target tests.saboteurs_contexts:NeverEnd
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import ClassVar
 
@@ -130,6 +132,30 @@ class NeverEndsSessions(Platform):
     parts = Parts(contexts=_NeverEnding)
 
 
+class _Untidy(SessionContexts):
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._left: list[AbstractAsyncContextManager[UserTransaction]] = []
+
+    @asynccontextmanager
+    async def open(
+        self, user: str, *, lifetime_ms: int | None = None
+    ) -> AsyncIterator[SessionContext]:
+        async with super().open(user, lifetime_ms=lifetime_ms) as context:
+            try:
+                yield context
+            except BaseException:
+                self._left.append(self._work.sessions._store.transaction(user))
+                await self._left[-1].__aenter__()
+                raise
+
+
+class LeavesTransactionsOpen(Platform):
+    """When the body raised or was cancelled, a transaction stays open."""
+
+    parts = Parts(contexts=_Untidy)
+
+
 class _Timeless(Sessions):
     async def _is_alive(self, transaction: UserTransaction, session: str) -> bool:
         sql = "select true from sessions where id = $1 and ended_at is null and revoked_at is null"
@@ -151,6 +177,18 @@ class CachesWithoutTheUser(Platform):
     """A key of the cache is made of its name alone."""
 
     parts = Parts(cache=_Unnamed)
+
+
+class _Lasting(UserCache):
+    async def write(self, user: str, key: str, value: str, *, ttl_ms: int) -> None:
+        await super().write(user, key, value, ttl_ms=ttl_ms)
+        await self._redis.persist(self._key(user, key))
+
+
+class CachesForEver(Platform):
+    """What is cached stays, whatever its time to live was."""
+
+    parts = Parts(cache=_Lasting)
 
 
 class _Telling(_Altered):
