@@ -26,8 +26,10 @@ _GONE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     ConnectionError,
 )
+"""What the driver raises for a connection that the server has ended, before or while it is used."""
 
 _Level: TypeAlias = Literal["read_committed", "repeatable_read", "serializable"]
 _LEVELS: Final[Mapping[Isolation, _Level]] = MappingProxyType(
@@ -143,6 +145,7 @@ class Book:
                     await block.start()
                     await connection.execute("select set_config('notepad.me', $1, true)", user)
                 except _GONE:
+                    connection.terminate()
                     if not left:
                         raise
                     continue
