@@ -18,7 +18,7 @@ from labkit.reference.turns import Turns
 Work: TypeAlias = Callable[[Run], Awaitable[None]]
 """What is done for a run."""
 
-_MOST_TURNS: Final = 50
+_MOST_TURNS: Final = 20
 """How often an agent may be asked for one run."""
 
 _PAUSES_S: Final = (0.1, 0.3, 1.0, 3.0, 10.0)

@@ -161,14 +161,14 @@ async def idle(_desk: Desk, _argument: str) -> str:
 
 @asynchronous
 async def test_an_agent_without_an_answer_is_stopped(installed: Lease) -> None:
-    """After fifty turns a run fails, with all its calls stored and none of them open."""
+    """After twenty turns a run fails, with all its calls stored and none of them open."""
     async with works(installed) as at_work:
         at_work.workshop.agents.register("endless", Wishing("idle"))
         place = await at_work.place()
         view = await at_work.run(place, "go", agent="endless")
         await judged(installed, place, view.run)
     assert view.error.startswith("TooManyTurns")
-    assert len(await rows(installed, CALLS, view.run)) == 50
+    assert len(await rows(installed, CALLS, view.run)) == 20
     assert await dangling(installed, place) == []
 
 

@@ -46,21 +46,21 @@ async def brought_to(executions: Executions, place: Place, state: ExecutionState
 async def test_exactly_the_nine_legal_transitions_are_accepted(installed: Lease) -> None:
     """Of all 36 pairs; an illegal one leaves the row and the history as they were."""
     accepted = set()
-    async with works(installed) as at_work:
+    async with works(installed) as at_work, witness(installed) as owner:
         place, executions = await at_work.place(), at_work.workshop.executions
         for before, after in itertools.product(ExecutionState, repeat=2):
             execution = await brought_to(executions, place, before)
-            row = await rows(installed, ROW, execution)
-            states = await rows(installed, HISTORY, execution)
+            row = await owner.fetchval(ROW, execution)
+            states = [state for (state,) in await owner.fetch(HISTORY, execution)]
             try:
                 await executions.move(place.user, execution, after)
             except Rejected as refused:
                 assert f"cannot go from {before} to {after}" in str(refused)  # noqa: PT017
-                assert await rows(installed, ROW, execution) == row
-                assert await rows(installed, HISTORY, execution) == states
+                assert await owner.fetchval(ROW, execution) == row
             else:
                 accepted.add((before, after))
-                assert await rows(installed, HISTORY, execution) == [*states, (after.value,)]
+                states.append(after.value)
+            assert [state for (state,) in await owner.fetch(HISTORY, execution)] == states
     assert accepted == {(before, after) for before, some in LEGAL.items() for after in some}
 
 
