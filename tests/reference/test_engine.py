@@ -1,10 +1,14 @@
 """The engine: runs that end as they should, and leave no half of anything behind."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from labkit.errors import Denied, Rejected
@@ -16,7 +20,7 @@ from labkit.reference.executions import Run
 from labkit.services.endpoints import Lease
 from labkit.services.handover import lease_to_json
 from labkit.targets.pipeline import ExecutionState, Role
-from tests.reference.stage import asynchronous, new_user
+from tests.reference.stage import asynchronous, new_user, witness
 from tests.reference.works import HoldingAgent, Place, Works, events, held, rows, until, works
 
 NOTES = "select text from notes where user_id = $1 order by position"
@@ -233,6 +237,45 @@ async def test_a_run_that_another_process_works_on_is_cancelled(installed: Lease
     assert told[-1].data["kind"] == "Cancelled"
     assert await rows(installed, NOTES, place.user) == []
     assert await dangling(installed, place) == []
+
+
+@asynchronous
+async def test_a_failure_is_stored_once_the_database_is_back(
+    installed: Lease, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that fails of a lost connection while nobody can connect is failed afterwards."""
+    async with works(installed) as at_work, witness(installed) as owner:
+        agent, place, run = await held(at_work)
+        async with closed_to_all(owner, installed):
+            agent.go.set()
+
+            async def told() -> bool | None:
+                return "cannot be stored yet" in caplog.text or None
+
+            assert await until(told)
+        view = await at_work.ended(place, run)
+        told_of = await judged(installed, place, run)
+    assert view.state is ExecutionState.FAILED
+    assert kinds(told_of)[-2:] == ["tool_failed", "agent_failed"]
+    assert await rows(installed, NOTES, place.user) == []
+    assert await dangling(installed, place) == []
+
+
+@asynccontextmanager
+async def closed_to_all(
+    owner: asyncpg.Connection[asyncpg.Record], lease: Lease
+) -> AsyncIterator[None]:
+    """The database ends the platform's connections, and takes no new ones in the block."""
+    limit = f"alter database {lease.database} connection limit"
+    await owner.execute(f"{limit} 0")
+    try:
+        await owner.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = $1",
+            lease.platform_role,
+        )
+        yield
+    finally:
+        await owner.execute(f"{limit} -1")
 
 
 @asynchronous
