@@ -31,21 +31,10 @@ from labkit.deadlines import Alarm, Cut, CutShort
 from labkit.errors import UsageError
 from labkit.hygiene import Watch, watching
 from labkit.records import CheckRecord, CheckStarted, Expectation, Outcome, Record
+from labkit.skips import SkipCheck, skip_in
 
 _LONGEST_VALUE_CHARS: Final = 20_000
 _CLOSE_S: Final = 5.0
-
-
-class SkipCheck(BaseException):
-    """The body touched what the target declared as lacking; no `except Exception` hides that.
-
-    `in_area` says that the target has the part that this belongs to, whatever it declares.
-    """
-
-    def __init__(self, capability: str, why: str, *, in_area: bool = False) -> None:
-        super().__init__(f"the target lacks {capability}: {why}")
-        self.capability = capability
-        self.in_area = in_area
 
 
 class Judgement(Protocol):
@@ -217,11 +206,6 @@ class Check:
         """Note what the body touches of the target, such as `data.create_user`."""
         self._needs[need] = None
 
-    @property
-    def has_touched_a_part(self) -> bool:
-        """Whether the body has touched a method that the target has."""
-        return any(not need.startswith("tables.") for need in self._needs)
-
     def closes(self, close: Callable[[], Awaitable[object]]) -> None:
         """Have something of the target's closed once the body is over."""
         self._closers.append(close)
@@ -322,7 +306,7 @@ class Check:
     ) -> tuple[Outcome, str, str]:
         if self._alarm.cut is not None:
             return self._decide_cut(self._alarm.cut, error)
-        skip = _skip_in(error)
+        skip = skip_in(error)
         if skip is not None:
             return self._decide_skip(skip)
         if error is not None:
@@ -367,13 +351,6 @@ class Check:
         if isinstance(error, asyncio.CancelledError):
             return not self._alarm.is_cancelled_outside
         return isinstance(error, Exception | SkipCheck | CutShort)
-
-
-def _skip_in(error: BaseException | None) -> SkipCheck | None:
-    """The skip that ended a body, also when it comes out of a task group; None for all else."""
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return _skip_in(error.exceptions[0])
-    return error if isinstance(error, SkipCheck) else None
 
 
 def _traceback(error: BaseException) -> str:

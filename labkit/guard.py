@@ -15,9 +15,11 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, TypeVar, cast
 
-from labkit.checks import Check, SkipCheck
+from labkit.checks import Check
 from labkit.errors import NotDeclared
 from labkit.hygiene import unwatched
+from labkit.skips import SkipCheck
+from labkit.targets.loading import part_of
 from labkit.targets.protocols import Capability, Target
 
 _T = TypeVar("_T")
@@ -81,9 +83,8 @@ class Seam:
         self._note(need)
         found = getattr(self._target.tables, name)
         if not found:
-            check = self._running()
-            in_area = check is not None and check.has_touched_a_part
-            raise SkipCheck(need, f"the target has no table for {name}", in_area=in_area)
+            why = f"the target has no table for {name}"
+            raise SkipCheck(need, why, in_area=self._has(part_of(need)))
         return str(found)
 
     @contextlib.contextmanager
@@ -119,7 +120,7 @@ class Seam:
     def _skip_if_lacking(self, need: str) -> None:
         lacking = {capability.value: why for capability, why in self._target.lacks.items()}
         if need in lacking:
-            raise SkipCheck(need, lacking[need], in_area=self._has(need.partition(".")[0]))
+            raise SkipCheck(need, lacking[need], in_area=self._has(part_of(need)))
 
     def _has(self, part: str) -> bool:
         """Whether the target has a part, whatever it declares."""

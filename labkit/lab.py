@@ -21,7 +21,7 @@ from typing import Any, Final, Self, cast
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from labkit.checks import Check, SkipCheck, Surroundings
+from labkit.checks import Check, Surroundings
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import NotGreen, ServiceUnavailable, UsageError
 from labkit.guard import Seam, guarded_block
@@ -36,6 +36,7 @@ from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.leases import lease as take_lease
 from labkit.services.open import open_services
 from labkit.services.places import default_cache
+from labkit.skips import SkipCheck
 from labkit.sockets import Login, Socket, connected
 from labkit.targets.cache import Cache
 from labkit.targets.configuration import Configuration

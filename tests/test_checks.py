@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from labkit.checks import Check, SkipCheck
+from labkit.checks import Check
 from labkit.errors import Denied, UsageError
 from labkit.hygiene import unwatched
 from labkit.records import CheckRecord, Outcome
+from labkit.skips import SkipCheck
 from tests.check_pages import Page, checked, holds, record_of, said
 
 # Outcomes -----------------------------------------------------------------------------------------

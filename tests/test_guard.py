@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, cast
 
 import pytest
 
-from labkit.checks import Check, SkipCheck
+from labkit.checks import Check
 from labkit.errors import NotDeclared
 from labkit.guard import Seam, guarded_block
 from labkit.hygiene import Watch, watching
 from labkit.records import CheckRecord, Outcome
+from labkit.skips import SkipCheck
 from labkit.targets.protocols import Capability, Tables, Target
 from tests.check_pages import Page, holds, said
 
@@ -169,6 +170,17 @@ class Small:
     def routing(self) -> None:
         """Not written."""
         raise NotImplementedError
+
+
+@dataclass
+class WithData(Small):
+    """The same with data access."""
+
+    data: str = "some"
+
+
+async def _awaiting(act: Callable[[], Awaitable[None]]) -> None:
+    await act()
 
 
 async def _wait() -> None:
@@ -449,19 +461,39 @@ def test_isolation_is_skipped_where_there_is_no_such_part() -> None:
 
 
 def test_isolation_is_not_skipped_for_want_of_a_table() -> None:
-    """Once the check has acted on a part, no missing table excuses it; before that one does."""
+    """No missing table excuses a target that has the part by which it would be filled."""
 
-    async def late(check: Check, seam: Seam) -> None:
-        await touch_the_method(check, seam)
+    async def look(_check: Check, seam: Seam) -> None:
         _ = seam.tables().threads
 
-    async def early(_check: Check, seam: Seam) -> None:
-        _ = seam.tables().threads
+    skipped, broken = "lacks-tables.threads", "isolation-not-skippable"
+    assert said(Outcome.SKIPPED, skipped, record_of(Small(Part()), look, isolation=True))
+    assert said(Outcome.BROKEN, broken, record_of(WithData(Part()), look, isolation=True))
+    assert said(Outcome.SKIPPED, skipped, record_of(WithData(Part()), look))
 
-    assert said(
-        Outcome.BROKEN, "isolation-not-skippable", record_of(Small(Part()), late, isolation=True)
-    )
-    assert said(
-        Outcome.SKIPPED, "lacks-tables.threads", record_of(Small(Part()), early, isolation=True)
-    )
-    assert said(Outcome.SKIPPED, "lacks-tables.threads", record_of(Small(Part()), late))
+
+def test_a_skip_by_several_tasks_is_one() -> None:
+    """Tasks that meet gaps at the same time skip their check; any other error breaks it."""
+
+    async def together(seam: Seam, *more: Callable[[], Awaitable[None]]) -> None:
+        async def touch(part: Capability) -> None:
+            seam.part(part)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(touch(Capability.ROUTING))
+            group.create_task(touch(Capability.CACHE))
+            for one in more:
+                group.create_task(_awaiting(one))
+
+    async def skips(_check: Check, seam: Seam) -> None:
+        await together(seam)
+
+    async def fails(_check: Check, seam: Seam) -> None:
+        await together(seam, Part().fail)
+
+    lacks = {Capability.ROUTING: "it routes nothing", Capability.CACHE: "it forgets"}
+    assert said(Outcome.SKIPPED, "lacks-cache", record_of(Small(Part(), lacks=lacks), skips))
+    assert said(Outcome.BROKEN, "exception", record_of(Small(Part(), lacks=lacks), fails))
+    record = record_of(Small(Part(), lacks=lacks), skips, isolation=True)
+    assert said(Outcome.BROKEN, "isolation-not-skippable", record)
+    assert "lacks cache: it forgets" in record.detail

@@ -47,6 +47,7 @@ FLOORS: Final = (
         "parameters",
         "parameter_types",
         "project",
+        "skips",
     ),
     ("agui", "events", "journal", "record_view", "records", "tables", "json_values", "usage"),
     ("", "environment", "errors", "ids", "redaction"),

@@ -20,7 +20,7 @@ from labkit.project import Project, find_project
 from labkit.record_view import SYMBOLS
 from labkit.records import Outcome
 from labkit.reports.texts import one_line
-from labkit.targets.loading import declared_gap, load_target
+from labkit.targets.loading import declared_gap, load_target, part_of
 from labkit.targets.protocols import Described
 
 
@@ -97,7 +97,7 @@ def _outlook(check: DeclaredCheck, target: Described) -> tuple[Outcome, str] | N
         return None
     lacking, why = gap
     told = f"{target.name} lacks {lacking}: {why}"
-    if check.isolation and getattr(target, lacking.partition(".")[0], None) is not None:
+    if check.isolation and getattr(target, part_of(lacking), None) is not None:
         return Outcome.BROKEN, f"{told}. Isolation is not skippable in a part that is there"
     return Outcome.SKIPPED, told
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import cast
+from types import MappingProxyType
+from typing import Final, cast
 
 from labkit.errors import TargetError
 from labkit.targets.protocols import Capability, Described, Tables, TargetFactory
@@ -31,6 +32,29 @@ def load_target(spec: str) -> TargetFactory:
     if faults:
         raise TargetError(f"{spec!r} is not a target: {'; '.join(faults)}")
     return cast(TargetFactory, factory)
+
+
+_KEPT_BY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "users": "data",
+        "threads": "data",
+        "messages": "data",
+        "accounts": "data",
+        "executions": "pipeline",
+        "tool_calls": "pipeline",
+        "notes": "pipeline",
+        "execution_states": "lifecycle",
+        "sessions": "contexts",
+        "stages": "routing",
+    }
+)
+"""The part by which each table is filled."""
+
+
+def part_of(need: str) -> str:
+    """The part that a need belongs to: a method's own, or the one that fills a table."""
+    part, _, member = need.partition(".")
+    return _KEPT_BY[member] if part == "tables" else part
 
 
 def declared_gap(target: Described, needs: Iterable[str]) -> tuple[str, str] | None:

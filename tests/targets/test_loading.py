@@ -1,12 +1,14 @@
 """Targets are loaded by name, and refused with the reason when they are none."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from labkit.errors import TargetError
 from labkit.reference import Platform
-from labkit.targets.loading import declared_gap, load_target
+from labkit.targets.loading import declared_gap, load_target, part_of
+from labkit.targets.protocols import Capability, Tables
 
 MODULE = """
 from labkit.targets.protocols import Capability, Tables
@@ -51,6 +53,15 @@ def test_target_is_the_class_that_is_named() -> None:
     assert found is Platform
     whole = load_target("loadable_platform:Whole")
     assert (whole.name, list(whole.lacks.values())) == ("whole", ["it has no database"])
+
+
+def test_every_need_belongs_to_a_part() -> None:
+    """Methods and parts belong to their part, and each table to the one that fills it."""
+    parts = {capability.part for capability in Capability}
+    assert {part_of(capability.value) for capability in Capability} == parts
+    tables = [f"tables.{field.name}" for field in fields(Tables)]
+    assert {part_of(table) for table in tables} < parts
+    assert part_of("tables.stages") == "routing"
 
 
 @pytest.mark.parametrize(
