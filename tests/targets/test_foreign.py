@@ -11,12 +11,13 @@ from labkit.notebook import read_notebook
 from labkit.records import Outcome
 from labkit.reports.results import CheckResult
 from labkit.services.endpoints import Services
-from labkit.targets.loading import declared_gap
+from labkit.targets.loading import declared_gap, part_of
 from tests.batch.runs import check, notebook, passing, run, variables
 from tests.targets.chat import Chat, Shouting
 from tests.targets.notepad import Boastful, Evasive, Notepad
 
-DATABASE: Final = Path(__file__).parents[2] / "notebooks" / "database_transactions.ipynb"
+NOTEBOOKS: Final = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+DATABASE: Final = next(path for path in NOTEBOOKS if path.stem == "database_transactions")
 BOUNDARIES: Final = "data_consistency_across_user_boundaries"
 
 
@@ -37,37 +38,51 @@ def outcomes(checks: dict[str, CheckResult]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def on_notepad(
     services: Services, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, CheckResult]:
-    """The checks of the database notebook on an honest platform with a part of area 4."""
-    return checks_of(services, tmp_path_factory.mktemp("run"), Notepad)
+) -> dict[str, dict[str, CheckResult]]:
+    """The checks of every committed notebook on an honest platform with a part of area 4."""
+    spec = f"{Notepad.__module__}:{Notepad.__name__}"
+    root = tmp_path_factory.mktemp("run")
+    ran = run(root, *NOTEBOOKS, environment=variables(services), texts=(("target", spec),))
+    assert [book.problems for book in ran.result.notebooks] == [()] * len(NOTEBOOKS)
+    return {book.name: {one.name: one for one in book.checks} for book in ran.result.notebooks}
 
 
-def test_a_small_honest_platform_passes_what_it_has(on_notepad: dict[str, CheckResult]) -> None:
+def test_a_small_honest_platform_passes_what_it_has(
+    on_notepad: dict[str, dict[str, CheckResult]],
+) -> None:
     """Its transactions, pool and users are tested; money and executions are skipped."""
-    assert outcomes(on_notepad) == {
+    found = on_notepad[DATABASE.stem]
+    assert outcomes(found) == {
         "acid_transaction_rollback_on_error": "passed",
         "concurrent_database_operations_isolation": "skipped lacks-tables.accounts",
         "database_connection_pooling_and_session_management": "passed",
         BOUNDARIES: "passed",
         "agent_execution_data_persistence": "skipped lacks-data.start_execution",
     }
-    lacking = on_notepad["agent_execution_data_persistence"]
+    lacking = found["agent_execution_data_persistence"]
     assert lacking.detail == "the target lacks data.start_execution: nothing is executed"
 
 
-def test_what_it_skips_is_known_before(on_notepad: dict[str, CheckResult]) -> None:
-    """A check is skipped where its source needs what the target declares as lacking, and only so.
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_it_cannot_run_is_known_before(
+    on_notepad: dict[str, dict[str, CheckResult]], path: Path
+) -> None:
+    """Where a check's source needs what is lacking it is skipped, and only there.
 
-    What it touched is what its source says, as far as it came.
+    Broken, where it claims isolation in a part that the platform has. What a check touched is what
+    its source says, as far as it came.
     """
-    for declared in read_notebook(DATABASE).checks:
-        found = on_notepad[declared.name]
+    for declared in read_notebook(path).checks:
+        found = on_notepad[path.stem][declared.name]
         gap = declared_gap(Notepad, declared.needs)
         expected = Outcome.PASSED if gap is None else Outcome.SKIPPED
-        assert found.outcome is expected, declared.name
-        assert found.reason == ("" if gap is None else f"lacks-{gap[0]}")
+        if gap is not None and declared.isolation and part_of(gap[0]) == "data":
+            expected = Outcome.BROKEN
+            assert found.reason == "isolation-not-skippable"
+        assert (found.name, found.outcome) == (declared.name, expected)
+        parts = {part_of(need) for need in declared.needs}
         assert found.needs
-        assert set(found.needs) <= set(declared.needs)
+        assert set(found.needs) <= {*declared.needs, *parts}
 
 
 def test_a_boast_is_broken(services: Services, tmp_path: Path) -> None:
