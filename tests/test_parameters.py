@@ -271,6 +271,19 @@ def test_params_fit_the_declarations(environment: str) -> None:
     assert values["environment"] == environment
 
 
+def test_params_for_stress_fit_the_declarations() -> None:
+    """An overlay names known parameters with fitting values, and leaves the environment alone."""
+    parameters = of_all_notebooks()
+    given = read_file(PARAMS / "stress.yaml", Letter.FILE, "stress")
+
+    values = {one.name: one.bind(parameters[one.name], "area") for one in given}
+
+    assert "environment" not in values
+    assert values["notified_users"] == 50
+    assert values["connections_per_user"] == 10
+    assert values["runs_per_notified_user"] == 4
+
+
 def test_params_of_test_are_the_defaults() -> None:
     """`params/test.yaml` says what the notebooks say by themselves, apart from the target."""
     given = {one.name: one.value for one in read_file(PARAMS / "test.yaml", Letter.FILE, "test")}
