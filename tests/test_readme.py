@@ -12,6 +12,7 @@ import pytest
 
 from labkit.cli import door
 from labkit.records import Outcome
+from labkit.targets.loading import load_target
 from tests import notebook_files
 from tests.command_line import labkit, labkit_here, variables
 
@@ -124,7 +125,7 @@ def test_ci_stops_at_a_red_step_with_its_code(tmp_path: Path) -> None:
 
 def test_the_example_is_a_check_that_passes(tmp_path: Path) -> None:
     """The cells that the README shows run as they stand there, in a project laid out by `init`."""
-    opening, check = _blocks("python")
+    opening, check, _ = _blocks("python")
     assert labkit_here("init", "mine", folder=tmp_path).exit_code == 0
     area = tmp_path / "mine" / "notebooks" / "my_area.ipynb"
     cells = (opening, check, "await lab.close()")
@@ -133,3 +134,14 @@ def test_the_example_is_a_check_that_passes(tmp_path: Path) -> None:
         *("run", "my_area"), folder=tmp_path / "mine", environment=variables(tmp_path / "cache")
     )
     assert (ran.returncode, ran.stderr.count("✓ passed title_survives")) == (0, 1), ran
+
+
+def test_the_outline_of_a_platform_is_a_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class that the README outlines is loaded as one, and says what it lacks."""
+    *_, outline = _blocks("python")
+    (tmp_path / "outlined_platform.py").write_text(outline, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    target = load_target("outlined_platform:Platform")
+    assert (target.name, list(target.lacks)) == ("ours", ["cache"])
