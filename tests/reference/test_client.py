@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,9 +11,12 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from labkit.errors import Denied, RecordError, Rejected, ServiceUnavailable
 from labkit.events import Event, EventType
-from labkit.reference.client import ClientLimits, connected
+from labkit.redaction import Secret
+from labkit.reference.client import ClientLimits, Clients, connected
+from labkit.reference.sockets import WireSockets
+from labkit.reference.tokens import Tokens
 from labkit.reference.wire import Continue, Resume, Submit, parse, text_of
-from labkit.targets.notifications import Door, Notice, NoticeKind
+from labkit.targets.notifications import Door, Notice, NoticeKind, SocketLimits
 from tests.reference.stage import asynchronous
 
 SHORT = ClientLimits(open_s=0.3, answer_s=0.3, event_s=0.3, close_s=0.3)
@@ -221,6 +224,41 @@ async def test_where_nobody_speaks_websocket_there_is_no_connection() -> None:
     with pytest.raises(ServiceUnavailable, match="gives no connection"):
         async with connected(Door(host, port), {}, SHORT):
             raise AssertionError("nobody listens")
+
+
+class Listening:
+    """What serves a platform: these doors."""
+
+    def __init__(self, *doors: Door) -> None:
+        self._doors = doors
+
+    async def doors(self) -> Sequence[Door]:
+        """All of them."""
+        return self._doors
+
+    async def close(self) -> None:
+        """The test closes them."""
+
+
+@asynchronous
+async def test_connections_go_to_one_process_after_the_other() -> None:
+    """Each with a token of its user's."""
+    tokens = Tokens(Secret("a key for tokens that is long enough to sign with"))
+    seen: list[tuple[int, str]] = []
+
+    async def handle(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        token = connection.request.headers["Authorization"].removeprefix("Bearer ")
+        seen.append((connection.local_address[1], tokens.verify(token)))
+        await script()(connection)
+
+    async with server(handle) as first, server(handle) as second:
+        limits = SocketLimits(frame_bytes=1, queue_frames=1, login_s=1.0)
+        clients = Clients(WireSockets(Listening(first, second), tokens, limits))
+        for user in ("u1", "u2", "u3"):
+            async with clients.of(user):
+                pass
+    assert seen == [(first.port, "u1"), (second.port, "u2"), (first.port, "u3")]
 
 
 @asynchronous

@@ -32,13 +32,17 @@ UNREAD_BYTES = 15_000
 UNREAD_MESSAGES = 60
 
 
-class Brisk(Platform):
-    """One server process that does not wait for long."""
+class Single(Platform):
+    """One server process, whose queues alone tell it that a reader is too slow."""
 
     processes = 1
-    limits = ConnectionLimits(
-        queue_frames=50, login_s=2.0, ping_every_s=1.0, pong_within_s=4.0, send_s=4.0
-    )
+    limits = ConnectionLimits(queue_frames=50, send_s=60.0, ping_every_s=60.0)
+
+
+class Brisk(Single):
+    """One that does not wait for long for a token or a sign of life."""
+
+    limits = ConnectionLimits(login_s=2.0, ping_every_s=1.0, pong_within_s=4.0)
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(lease: Lease, *, slow_s: float = 1.0) -> AsyncIterator[Scene]:
+async def scene(
+    lease: Lease, platform: type[Platform] = Single, *, slow_s: float = 1.0
+) -> AsyncIterator[Scene]:
     """A run of a good user is under way in the block; in the end it was told in whole, in order.
 
     Its user was connected all the time, and the same server process is there.
     """
-    async with Brisk(lease) as target:
+    async with platform(lease) as target:
         [door] = await target.sockets.doors()
         user, other = await new_user(target.data), await new_user(target.data)
         thread = await target.data.create_thread(user, "hostile")
@@ -171,7 +177,7 @@ async def test_a_thousand_frames_of_random_bytes_do_no_harm(installed: Lease) ->
 @asynchronous
 async def test_a_half_open_connection_is_ended(installed: Lease) -> None:
     """One without a handshake, one without a token, and one that no longer answers pings."""
-    async with scene(installed, slow_s=3.0) as on:
+    async with scene(installed, Brisk, slow_s=3.0) as on:
         reader, writer = await asyncio.open_connection(on.door.host, on.door.port)
         async with on.connected(login=Login.NONE) as nameless, on.connected() as silent:
             await silent.notice(NoticeKind.WELCOME)

@@ -23,6 +23,7 @@ from labkit.reference.turns import Turns
 from labkit.schedules import isolation_table
 from labkit.services.endpoints import Lease
 from labkit.targets.loading import load_target
+from labkit.targets.pipeline import ExecutionState
 from labkit.targets.protocols import Capability
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous, new_user, opened, witness
@@ -168,6 +169,22 @@ async def test_a_run_whose_process_was_killed_goes_on_at_the_other(installed: Le
         assert [event.seq for event in before + after] == list(range(len(before + after)))
         whole = [event async for event in target.notifications.attach(user, run)]
         assert whole == before + after
+
+
+@asynchronous
+async def test_a_platform_that_closes_suspends_what_still_runs(installed: Lease) -> None:
+    """Its processes stop in order: whoever listens is told, and the next platform can go on."""
+    async with Platform(installed) as target:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "mine")
+        events = target.pipeline.run(user, thread, "slow 15")
+        while (await anext(events)).type is not EventType.TOOL_EXECUTING:
+            pass
+        await processes_of(target).close()
+        with pytest.raises(ServiceUnavailable, match="1001"):
+            await anext(events)
+        [stored] = await target.pipeline.runs(user, thread)
+        assert stored.state is ExecutionState.SUSPENDED
 
 
 async def resumed(target: Platform, user: str, run: str) -> list[Event]:

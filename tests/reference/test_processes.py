@@ -193,6 +193,24 @@ async def test_closing_in_the_middle_of_the_start_leaves_no_process(installed: L
     assert children() == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_asked_to_end_does_so_in_order(
+    installed: Lease, number: signal.Signals
+) -> None:
+    """Its status is that of a program that has done its work."""
+
+    @asynchronous
+    async def ask() -> None:
+        own = Processes(configs(installed, 1))
+        await own.doors()
+        os.kill(own.pids[0], number)
+        assert await asyncio.to_thread(eventually, lambda: not own.pids)
+        with pytest.raises(ServiceUnavailable, match="ended by itself with status 0:"):
+            await own.close()
+
+    ask()
+
+
 @asynchronous
 async def test_a_process_that_does_not_stop_is_killed(installed: Lease) -> None:
     """One that is paused cannot stop in order: after a while it is ended all the same."""
