@@ -39,6 +39,7 @@ class Engine:
         self._interventions = interventions
         self._agents = agents
         self._tasks: dict[str, tuple[Run, asyncio.Task[None]]] = {}
+        self._resuming = asyncio.Lock()
         self._is_closing = False
 
     @property
@@ -52,8 +53,12 @@ class Engine:
         return self._is_closing
 
     def start(self, run: Run) -> None:
-        """Work on a run that is stored as created, in the background."""
-        self._spawn(run, self._work_from_the_start)
+        """Work on a run that is stored as created, in the background.
+
+        Harmless when its user has had it resumed here meanwhile.
+        """
+        if run.id not in self._tasks:
+            self._spawn(run, self._work_from_the_start)
 
     async def cancel(self, user: str, run: str) -> None:
         """End a run early, whichever process works on it.
@@ -61,10 +66,7 @@ class Engine:
         Raises `Denied` when the run is not the user's, `Rejected` when it has ended already.
         """
         await self._interventions.cancel(user, run)
-        if run in self._tasks:
-            _, task = self._tasks[run]
-            task.cancel()
-            await asyncio.wait([task])
+        await self._drop(run)
 
     async def resume(self, user: str, run: str) -> None:
         """Go on with a suspended run, or one whose process is gone, in the background.
@@ -72,9 +74,11 @@ class Engine:
         Raises `Denied` when the run is not the user's, `Rejected` when it cannot go on.
         """
         self._refuse_when_closing()
-        is_mine_lost = run not in self._tasks
-        taken = await self._interventions.take_over(user, run, is_mine_lost=is_mine_lost)
-        self._spawn(taken, self._go_on)
+        async with self._resuming:  # so that each sees what the one before has begun to work on
+            is_mine_lost = run not in self._tasks
+            taken = await self._interventions.take_over(user, run, is_mine_lost=is_mine_lost)
+            await self._drop(run)
+            self._spawn(taken, self._go_on)
 
     async def close(self) -> None:
         """Suspend what still runs, so that another process can go on with it."""
@@ -90,6 +94,13 @@ class Engine:
     def _refuse_when_closing(self) -> None:
         if self._is_closing:
             raise Rejected("this process is stopping and takes no more runs: ask another one")
+
+    async def _drop(self, run: str) -> None:
+        """End the work on a run that is no longer this work's own."""
+        if run in self._tasks:
+            _, task = self._tasks[run]
+            task.cancel()
+            await asyncio.wait([task])
 
     def _spawn(self, run: Run, work: Work) -> None:
         if self._is_closing:
@@ -109,7 +120,7 @@ class Engine:
         except RunLost as lost:
             _log.info("%s: its work is left", lost)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run failed of it
-            _log.warning("run %s failed: %s: %s", run.id, type(error).__name__, error)
+            _log.warning("run %s failed: %s", run.id, type(error).__name__)
             await self._fail(run, error)
 
     async def _fail(self, run: Run, error: Exception) -> None:
@@ -120,7 +131,8 @@ class Engine:
             except RunLost as lost:
                 _log.info("%s: its failure is not told", lost)
             except (ServiceUnavailable, *FAILURES) as trouble:
-                _log.warning("the failure of run %s cannot be stored yet: %s", run.id, trouble)
+                kind = type(trouble).__name__
+                _log.warning("the failure of run %s cannot be stored yet: %s", run.id, kind)
                 await asyncio.sleep(pause_s)
                 continue
             return

@@ -83,7 +83,7 @@ class Replay:
     async def progress(self, user: str, run: str) -> Progress:
         """How far the run is; `Denied` when it is not the user's."""
         async with self._store.transaction(user) as transaction:
-            rows = await transaction.fetch(_PROGRESS, run)
+            rows = [] if "\0" in run else await transaction.fetch(_PROGRESS, run)
         if not rows:
             raise Denied(no_such(user, "run", run))
         ((next_seq, has_ended, waiting),) = rows

@@ -15,14 +15,14 @@ from labkit.events import Event, EventType
 from labkit.json_values import JsonValue
 from labkit.reference.agents import Answer, Prompt, Tool, ToolUse
 from labkit.reference.clock import Clock
-from labkit.reference.executions import Executions, Run
+from labkit.reference.executions import Executions, Run, RunLost
 from labkit.reference.history import model_input
 from labkit.reference.outbox import Outbox
 from labkit.reference.stages import Stages
 from labkit.reference.store import Store
 from labkit.reference.tool_calls import Call, ThreadDesk, ToolCalls, new_call
 from labkit.reference.transactions import UserTransaction
-from labkit.targets.pipeline import Role
+from labkit.targets.pipeline import ExecutionState, Role
 
 _LONGEST_ERROR: Final = 2_000
 """How many characters of an error's text are kept."""
@@ -66,8 +66,11 @@ class Turns:
         self._owner = owner
 
     async def begin(self, run: Run) -> None:
-        """From created to active: `agent_started`."""
+        """From created to active: `agent_started`; `RunLost` when it is no longer created."""
         async with self._store.transaction(run.user) as transaction:
+            locked = await self._records.executions.lock(transaction, run.id)
+            if locked.state is not ExecutionState.CREATED:
+                raise RunLost(f"run {run.id!r} is {locked.state} already")
             await self._records.executions.begin(transaction, run.id, self._owner)
             await self.tell_start(transaction, run, self._owner)
 

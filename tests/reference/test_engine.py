@@ -14,6 +14,7 @@ import pytest
 from labkit.errors import Denied, Rejected
 from labkit.events import CRITICAL, Event
 from labkit.faults.processes import victim
+from labkit.ids import ExecutionID
 from labkit.judges.events import ExpectedRun, judge_run
 from labkit.reference.agents import Answer, Desk, Prompt, Tool, ToolUse
 from labkit.reference.executions import Run
@@ -393,6 +394,79 @@ async def test_of_two_that_resume_a_run_one_goes_on_with_it(installed: Lease) ->
         told = await judged(installed, place, run)
     assert sorted(type(result).__name__ for result in results) == ["NoneType", "Rejected"]
     assert kinds(told) == ["agent_started", "agent_thinking", "agent_completed"]
+
+
+@asynchronous
+async def test_of_those_that_resume_a_run_in_one_process_one_goes_on_with_it(
+    installed: Lease,
+) -> None:
+    """The others are refused, also while the first is about to begin; everything is told once."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        run = await at_work.workshop.executions.create(place.user, place.thread)
+        for state in (ExecutionState.ACTIVE, ExecutionState.SUSPENDED):
+            await at_work.workshop.executions.move(place.user, run, state)
+        results = await asyncio.gather(
+            *(at_work.workshop.engine.resume(place.user, run) for _ in range(3)),
+            return_exceptions=True,
+        )
+        assert (await at_work.ended(place, run)).state is ExecutionState.COMPLETED
+        told = await judged(installed, place, run)
+    outcomes = sorted(type(result).__name__ for result in results)
+    assert outcomes == ["NoneType", "Rejected", "Rejected"]
+    assert kinds(told) == ["agent_started", "agent_thinking", "agent_completed"]
+
+
+@asynchronous
+async def test_a_run_is_suspended_under_its_work_and_resumed(installed: Lease) -> None:
+    """What worked on it is ended first: the tool's writes are there once."""
+    async with works(installed) as at_work:
+        agent, place, run = await held(at_work)
+        await at_work.workshop.executions.move(place.user, run, ExecutionState.SUSPENDED)
+        agent.is_held.clear()
+        await at_work.workshop.engine.resume(place.user, run)
+        await agent.is_held.wait()
+        agent.go.set()
+        assert (await at_work.ended(place, run)).state is ExecutionState.COMPLETED
+        await at_work.quiet()
+        told = await judged(installed, place, run)
+    assert kinds(told).count("tool_completed") == 1
+    assert await rows(installed, NOTES, place.user) == [("held",)]
+
+
+@asynchronous
+async def test_a_run_that_was_resumed_before_it_was_started_is_worked_on_once(
+    installed: Lease,
+) -> None:
+    """Who sends a message again learns of its run before the first sender's process starts it."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        run = Run(ExecutionID.new(), place.user, place.thread, "hello", "")
+        async with at_work.data.transaction(place.user) as transaction:
+            await at_work.workshop.executions.insert(transaction, run, owner=None)
+        await at_work.workshop.engine.resume(place.user, run.id)
+        at_work.workshop.engine.start(run)
+        assert at_work.workshop.engine.running == 1
+        assert (await at_work.ended(place, run.id)).state is ExecutionState.COMPLETED
+        await at_work.quiet()
+        at_work.workshop.engine.start(run)
+        await at_work.quiet()
+        told = await judged(installed, place, run.id)
+    assert kinds(told) == ["agent_started", "agent_thinking", "agent_completed"]
+
+
+@asynchronous
+async def test_what_a_user_wrote_is_not_logged_when_a_run_fails_of_it(
+    installed: Lease, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log tells the kind of the error; its text, which quotes the message, is stored alone."""
+    async with works(installed) as at_work:
+        place = await at_work.place()
+        view = await at_work.run(place, "explode confidential")
+        await at_work.quiet()
+    assert "confidential" in view.error
+    assert f"run {view.run} failed: ToolExploded" in caplog.text
+    assert "confidential" not in caplog.text
 
 
 WORKER = """
