@@ -99,6 +99,8 @@ class Connection:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limits.queue_frames)
         self._has_overflowed = asyncio.Event()
         self._cursors = Cursors()
+        # Before any event, which may come as soon as the user is followed.
+        self._queue.put_nowait(Notice(NoticeKind.WELCOME, connection=self.id))
 
     async def deliver(self, published: Published) -> None:
         """Let the client have an event when its turn comes; never waits for the client."""
@@ -112,7 +114,6 @@ class Connection:
 
         Raises `Closing` when the server is to close, and whatever else ends it.
         """
-        await self._queue.put(Notice(NoticeKind.WELCOME, connection=self.id))
         try:
             await _first_end_of(self._read(requests), self._write(), self._overflow())
         except (ConnectionClosed, Left):

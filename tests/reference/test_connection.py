@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection
 
 from labkit.events import Event
 from labkit.reference.connection import ConnectionLimits
+from labkit.reference.follower import Follower, Take
 from labkit.reference.keyspace import KeySpace
 from labkit.reference.parts import Parts
 from labkit.reference.redis_client import RedisClient
@@ -17,7 +18,7 @@ from labkit.reference.relay import Relay, Row
 from labkit.reference.streams import Published, StreamLimits, Streams
 from labkit.reference.wire import Resume, Submit, text_of
 from labkit.services.endpoints import Lease
-from labkit.targets.notifications import NoticeKind
+from labkit.targets.notifications import Notice, NoticeKind
 from tests.reference.events import commit_events, event, new_run, streams_on, until
 from tests.reference.site import Client, Site, close_of, seqs, site
 from tests.reference.stage import asynchronous
@@ -43,6 +44,17 @@ class Twice(Relay):
         await super().publish(rows)
 
 
+class Eager(Follower):
+    """Gives an event on before anybody else has had a turn."""
+
+    @asynccontextmanager
+    async def following(self, user: str, take: Take) -> AsyncIterator[None]:
+        """With an event that comes at once."""
+        async with super().following(user, take):
+            await take(Published(event(user, None, None), position=77))
+            yield
+
+
 async def resumed(client: Client, run: str, after: int | None) -> list[Event]:
     """Resume a run up to its end; what came of it on this connection."""
     await client.send(Resume(run, after))
@@ -60,6 +72,19 @@ async def test_fifty_events_come_in_order(installed: Lease) -> None:
                 await commit_events(place.data, user, run, 5)
             for client in (one, other):
                 assert seqs(await client.events(run, 50)) == list(range(50))
+
+
+@asynchronous
+async def test_the_welcome_comes_before_any_event(installed: Lease) -> None:
+    """Also before one that comes while the connection begins."""
+    async with site(installed, parts=Parts(follower=Eager)) as place:
+        user, _ = await place.user()
+        async with place.socket(place.headers(user)) as socket:
+            client = Client(socket)
+            first, second = await client.next(), await client.next()
+        assert isinstance(first, Notice)
+        assert first.kind is NoticeKind.WELCOME
+        assert isinstance(second, Event)
 
 
 @asynchronous
