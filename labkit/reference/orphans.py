@@ -86,7 +86,8 @@ async def is_gone(transaction: UserTransaction, owner: int | None) -> bool:
     """Whether the process with this key has ended; nobody is always gone."""
     if owner is None:
         return True
-    [(is_free,)] = await transaction.fetch("select pg_try_advisory_xact_lock($1)", owner)
+    # Shared: others who ask for the same owner at this moment are not taken for it.
+    [(is_free,)] = await transaction.fetch("select pg_try_advisory_xact_lock_shared($1)", owner)
     return bool(is_free)
 
 

@@ -39,6 +39,17 @@ async def test_an_owner_is_there_until_it_closes(installed: Lease) -> None:
 
 
 @asynchronous
+async def test_an_owner_who_is_gone_is_gone_for_all_who_ask(installed: Lease) -> None:
+    """Also for those who ask at one time: a process that was killed may have left many runs."""
+    async with opened(installed) as data:
+        key = OwnerLock(installed.platform_url).key
+        async with data.transaction(await new_user(data)) as transaction:
+            first = await is_gone(transaction, key)
+            second = await seen_as_gone(data, key)
+    assert (first, second) == (True, True)
+
+
+@asynchronous
 async def test_a_lock_whose_connection_was_lost_is_taken_again(installed: Lease) -> None:
     """The server ends the connection; the owner still lives, and says so again."""
     async with opened(installed) as data, witness(installed) as owner:
