@@ -75,8 +75,9 @@ class Engine:
         """
         self._refuse_when_closing()
         async with self._resuming:  # so that each sees what the one before has begun to work on
-            is_mine_lost = run not in self._tasks
-            taken = await self._interventions.take_over(user, run, is_mine_lost=is_mine_lost)
+            taken = await self._interventions.take_over(
+                user, run, is_mine_lost=lambda: run not in self._tasks
+            )
             await self._drop(run)
             self._spawn(taken, self._go_on)
 

@@ -20,7 +20,7 @@ _INSERT: Final = """
     on conflict (user_id, request_id) do nothing
 """
 
-_OF_REQUEST: Final = "select id from executions where request_id = $1"
+_OF_REQUEST: Final = "select id, status from executions where request_id = $1"
 
 _CREATE: Final = "update executions set status = 'created' where id = $1"
 
@@ -138,12 +138,15 @@ class Executions:
             )
         return bool(inserted)
 
-    async def of_request(self, transaction: UserTransaction, request: str) -> str:
-        """The id of the run that answers a request; `Denied` when there is none."""
+    async def of_request(
+        self, transaction: UserTransaction, request: str
+    ) -> tuple[str, ExecutionState]:
+        """The run that answers a request, and its state; `Denied` when there is none."""
         rows = await transaction.fetch(_OF_REQUEST, request)
         if not rows:
             raise Denied(no_such(transaction.user, "run for message", request))
-        return str(rows[0][0])
+        [(run, state)] = rows
+        return str(run), ExecutionState(state)
 
     async def lock(self, transaction: UserTransaction, execution: str) -> Locked:
         """An execution as it stands, and will stand until the transaction ends; or `Denied`."""

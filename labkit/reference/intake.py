@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -14,12 +15,15 @@ from labkit.reference.executions import Executions, Run
 from labkit.reference.stages import Stages
 from labkit.reference.store import Store
 from labkit.reference.transactions import UserTransaction
+from labkit.targets.pipeline import ExecutionState
 
 LONGEST_TEXT: Final = 16_000
 """How many characters a message may have."""
 
 LONGEST_NAME: Final = 200
 """How many characters a message's id, a thread's and an agent's name may have."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,10 @@ class Intake:
     async def accept(self, incoming: Incoming) -> Accepted:
         """Store a message with the run that answers it, and start that.
 
-        The same message id from the same user again starts nothing and gives the same run. Raises
-        `Denied` when the thread is not the user's, `Rejected` with the reason when the message is
-        not valid; then nothing is stored.
+        The same message id from the same user again gives the same run, and starts nothing but a
+        run that was stored and not begun: that of a sender who was never answered. Raises `Denied`
+        when the thread is not the user's, `Rejected` with the reason when the message is not valid;
+        then nothing is stored.
         """
         received = time.monotonic()
         self._validate(incoming)
@@ -82,14 +87,26 @@ class Intake:
             incoming.agent or USUAL,
             incoming.message,
         )
+        earlier: tuple[str, ExecutionState] | None = None
         async with self._store.transaction(run.user) as transaction:
-            if not await self._executions.insert(transaction, run, self._owner):
+            if await self._executions.insert(transaction, run, self._owner):
+                await self._persist(transaction, run, times)
+                await self._stages.reached(transaction, incoming.message, "routed")
+            else:
                 earlier = await self._executions.of_request(transaction, incoming.message)
-                return Accepted(earlier, is_new=False)
-            await self._persist(transaction, run, times)
-            await self._stages.reached(transaction, incoming.message, "routed")
+        if earlier is not None:
+            return await self._again(run.user, *earlier)
         self._engine.start(run)
         return Accepted(run.id, is_new=True)
+
+    async def _again(self, user: str, run: str, state: ExecutionState) -> Accepted:
+        """The run of a message that was stored before; it is begun where nobody does that."""
+        if state is ExecutionState.CREATED:
+            try:
+                await self._engine.resume(user, run)
+            except Rejected as refusal:
+                _log.info("a message came again, and its run is left as it is: %s", refusal)
+        return Accepted(run, is_new=False)
 
     def _validate(self, incoming: Incoming) -> None:
         """Raise `Rejected` with the first reason against a message."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from labkit.errors import Rejected
@@ -46,10 +47,11 @@ class Interventions:
                 raise RunLost(f"run {run.id!r} is no longer active here")
             await self._records.executions.suspend(transaction, run.id)
 
-    async def take_over(self, user: str, run: str, *, is_mine_lost: bool) -> Run:
+    async def take_over(self, user: str, run: str, *, is_mine_lost: Callable[[], bool]) -> Run:
         """Make a suspended run, or one whose process is gone, this process's own and active.
 
-        `is_mine_lost` says that this process does not work on it, though its row may say so.
+        `is_mine_lost` says whether this process does not work on it, though its row says so; it is
+        asked when the row is locked, so that the answer holds.
         Raises `Denied` when the run is not the user's, `Rejected` when it cannot go on.
         """
         async with self._store.transaction(user) as transaction:
@@ -64,10 +66,10 @@ class Interventions:
         return locked.run
 
     async def _leave_its_owner(
-        self, transaction: UserTransaction, locked: Locked, is_mine_lost: bool
+        self, transaction: UserTransaction, locked: Locked, is_mine_lost: Callable[[], bool]
     ) -> None:
         is_mine = locked.owner == self._owner
-        if not (is_mine_lost if is_mine else await is_gone(transaction, locked.owner)):
+        if not (is_mine_lost() if is_mine else await is_gone(transaction, locked.owner)):
             raise Rejected(f"run {locked.run.id!r} cannot be resumed: it is being worked on")
         if locked.state is ExecutionState.ACTIVE:
             await self._records.executions.suspend(transaction, locked.run.id)

@@ -1,16 +1,21 @@
 """The intake: what is valid is stored with its run at once, all else not at all."""
 
 import asyncio
+from dataclasses import replace
+from random import Random
 
 import pytest
 
 from labkit.errors import Denied, Rejected
+from labkit.faults.detours import postgres_detour
+from labkit.faults.flow import Direction
 from labkit.reference.intake import LONGEST_NAME, LONGEST_TEXT, Incoming
+from labkit.reference.pool import FAILURES
 from labkit.services.endpoints import Lease
 from labkit.targets.pipeline import ExecutionState
 from labkit.targets.routing import STAGES
 from tests.reference.stage import asynchronous, new_user
-from tests.reference.works import Place, rows, works
+from tests.reference.works import Place, rows, until, works
 
 REACHED = "select stage from stages where user_id = $1 and message_id = $2 order by at, stage"
 
@@ -59,6 +64,36 @@ async def test_the_same_message_again_starts_nothing(installed: Lease) -> None:
     assert sorted(accepted.is_new for accepted in sent) == [*[False] * 9, True]
     assert {accepted.run for accepted in (*sent, again)} == {sent[0].run}
     assert [message.text for message in messages if message.role == "user"] == ["lookup x"]
+
+
+@asynchronous
+async def test_a_message_whose_sender_was_not_answered_is_executed_when_it_comes_again(
+    installed: Lease,
+) -> None:
+    """It was committed, and the connection lost before anybody learned of that."""
+    async with (
+        postgres_detour(installed.platform_url, random=Random(1)) as detour,
+        works(replace(installed, platform_url=detour.url)) as at_work,
+    ):
+        place = await at_work.place()
+        gate = detour.proxy.hold(Direction.DOWNSTREAM, when=b"COMMIT")
+        sending = asyncio.create_task(at_work.send(place, "hello", message="first"))
+
+        async def stored() -> bool | None:
+            return bool(await rows(installed, REACHED, place.user, "first")) or None
+
+        await until(stored)
+        await detour.proxy.cut()
+        detour.proxy.remove(gate)
+        with pytest.raises(FAILURES):
+            await sending
+        again = await at_work.send(place, "hello", message="first")
+        view = await at_work.ended(place, again.run)
+        assert (await at_work.send(place, "hello", message="first")).run == again.run
+        runs = await at_work.history.runs(place.user, place.thread)
+    assert not again.is_new
+    assert view.state is ExecutionState.COMPLETED
+    assert len(runs) == 1
 
 
 @asynchronous
