@@ -174,7 +174,7 @@ def _summary(cell: Cell, checks: tuple[CheckResult, ...]) -> str:
     if cell.tags & _PARAMETER_TAGS:
         return "the parameters"
     lines = cell.source.split("\n")
-    dull = ("import ", "from ", "#")
+    dull = ("import ", "from ", "#", " ", ")")  # the last two go on with an import
     told = itertools.dropwhile(lambda line: not line.strip() or line.startswith(dull), lines)
     return texts.one_line("\n".join(told) or cell.source, 90)
 

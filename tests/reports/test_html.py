@@ -290,6 +290,15 @@ class TestNotebookPage:
         ]
         assert "E: no" in page.text
 
+    def test_a_folded_cell_is_told_by_its_first_line_after_the_imports(
+        self, tmp_path: Path
+    ) -> None:
+        """Also where an import goes on over several lines."""
+        opening = new_code_cell("import a\nfrom b import (\n    c,\n)\n\nlab = await Lab.open()")
+        page = page_of(RunFolder(tmp_path, cells=[opening, check_cell("rollback")]))
+
+        assert "Cell 1: lab = await Lab.open()" in " ".join(page.text.split())
+
     def test_pictures_are_inside_the_page(self, tmp_path: Path) -> None:
         """SVG and PNG become data, with their description; what is no PNG is none."""
         svg = display(
