@@ -196,6 +196,9 @@ async def test_a_gap_in_the_live_stream_is_healed(installed: Lease) -> None:
             await streams.publish([Published(event(user, 6, run), 1_006)])
             assert (await client.notice(NoticeKind.GONE)).run == run
             assert len(await client.events(run, 5)) == 5
+            await streams.publish([Published(event(user, 8, run), 1_008)])
+            await client.send(Resume("execution_none"))
+            await client.notice(NoticeKind.REFUSED)  # and not a second time that it is gone
 
 
 async def commit_of(place: Site, user: str, run: str, next_seq: int) -> None:

@@ -105,6 +105,20 @@ async def test_what_is_no_longer_kept_is_gone(installed: Lease) -> None:
 
 
 @asynchronous
+async def test_a_hole_is_never_replayed(installed: Lease) -> None:
+    """Also when what lies behind it was published, and not yet taken out of the outbox."""
+    async with replay_on(installed, StreamLimits(events=3)) as (data, streams, replay):
+        user = await new_user(data)
+        run = await new_run(data, user)
+        await commit_events(data, user, run, 5)
+        await publish(installed, streams, user, run, 3)
+        await streams.publish([Published(event(user, seq, run), seq) for seq in (3, 4)])
+        with pytest.raises(Gone):
+            await replay.events(user, run, 0)
+        assert seqs(await replay.events(user, run, 1)) == [2, 3, 4]
+
+
+@asynchronous
 async def test_what_has_expired_is_gone(installed: Lease) -> None:
     """Although nothing is left that would show that there had been anything."""
     async with replay_on(installed) as (data, streams, replay):
