@@ -12,6 +12,7 @@ import asyncpg
 
 from labkit.errors import ServiceUnavailable
 from labkit.redaction import Secret
+from labkit.reference.pool import FAILURES
 from labkit.reference.transactions import UserTransaction
 
 _KEY_BITS: Final = 62
@@ -41,7 +42,7 @@ class OwnerLock:
         """Take the lock; raises `ServiceUnavailable` when the server refuses."""
         try:
             connection = await self._take()
-        except (OSError, asyncpg.PostgresError) as error:
+        except FAILURES as error:
             raise ServiceUnavailable(f"PostgreSQL refuses the owner's lock: {error}") from error
         self._keeping = asyncio.create_task(self._keep(connection), name="owner lock")
 
@@ -67,7 +68,7 @@ class OwnerLock:
             await asyncio.sleep(_PAUSE_S)
             try:
                 return await self._take()
-            except (OSError, asyncpg.PostgresError) as error:
+            except FAILURES as error:
                 _log.warning("the owner's lock cannot be had again yet: %s", error)
 
     async def _take(self) -> asyncpg.Connection[asyncpg.Record]:
@@ -101,6 +102,6 @@ async def _loss_of(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 async def _end(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     try:
         await connection.close(timeout=_PATIENCE_S)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         _log.info("the connection of the owner's lock did not close: %s", error)
         connection.terminate()

@@ -114,7 +114,7 @@ class Pool:
                 f"none of the pool's {self.limits.connections} connections was free within "
                 f"{self.limits.acquire_s:g} s: look for one that is held too long"
             ) from error
-        except (OSError, asyncpg.PostgresError) as error:
+        except FAILURES as error:
             raise ServiceUnavailable(f"PostgreSQL refuses the platform: {error}") from error
 
     async def _release(self, pool: asyncpg.Pool[asyncpg.Record], connection: Connection) -> None:

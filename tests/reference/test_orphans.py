@@ -1,10 +1,13 @@
 """Owners: who is alive holds its lock, and who is gone does not, however it went."""
 
 import sys
+from random import Random
 
 import pytest
 
 from labkit.errors import ServiceUnavailable
+from labkit.faults.detours import postgres_detour
+from labkit.faults.flow import Direction
 from labkit.faults.processes import victim
 from labkit.redaction import Secret
 from labkit.reference.orphans import OwnerLock, is_gone
@@ -15,6 +18,12 @@ from tests.reference.works import until
 
 HELD = "select pid from pg_locks where locktype = 'advisory' and granted"
 HELD += " and (classid::bigint << 32) + objid::bigint = $1"
+
+IDLE = """
+    select pid from pg_stat_activity where usename = $1 and pid <> $2
+       and state = 'idle' and query = ''
+"""
+"""Who has logged in after another, and asked for nothing yet."""
 
 
 async def seen_as_gone(data: Store, key: int | None) -> bool:
@@ -64,6 +73,37 @@ async def test_a_lock_whose_connection_was_lost_is_taken_again(installed: Lease)
 
         assert await until(held_by_another)
         assert not await seen_as_gone(data, lock.key)
+        await lock.close()
+        assert await seen_as_gone(data, lock.key)
+
+
+@asynchronous
+async def test_a_lock_whose_new_connection_is_lost_too_is_taken_again(installed: Lease) -> None:
+    """The server ends that one before its first statement, which the driver tells otherwise."""
+    async with (
+        postgres_detour(installed.platform_url, random=Random(1)) as detour,
+        opened(installed) as data,
+        witness(installed) as owner,
+    ):
+        lock = OwnerLock(detour.url)
+        await lock.open()
+        first = await owner.fetchval(HELD, lock.key)
+        gate = detour.proxy.hold(Direction.DOWNSTREAM, when=b"server_version")
+        await owner.execute("select pg_terminate_backend($1)", first)
+
+        async def connecting() -> int | None:
+            pid: int | None = await owner.fetchval(IDLE, installed.platform_role, first)
+            return pid
+
+        second = await until(connecting)
+        await owner.execute("select pg_terminate_backend($1, 10000)", second)
+        detour.proxy.remove(gate)
+
+        async def held() -> int | None:
+            pid: int | None = await owner.fetchval(HELD, lock.key)
+            return pid
+
+        assert await until(held) not in {first, second}
         await lock.close()
         assert await seen_as_gone(data, lock.key)
 
