@@ -77,7 +77,9 @@ class Server:
     async def __aenter__(self) -> Self:
         limits = self._limits
         self._socket = socket.create_server(("127.0.0.1", 0))
-        # What is accepted inherits it; otherwise megabytes would wait for a client that is gone.
+        # What is accepted inherits these. A second small frame would wait for the acknowledgement
+        # of the first, and megabytes for a client that is gone.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.buffer_bytes)
         self._server = await websockets.serve(
             self._handle,
