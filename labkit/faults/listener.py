@@ -67,6 +67,8 @@ class Listener:
     async def _accept(self, listening: socket.socket) -> None:
         while True:
             client, _ = await asyncio.get_running_loop().sock_accept(listening)
+            # What the server sent in pieces must not wait here to be joined.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._take(client)
 
 

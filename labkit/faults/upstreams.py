@@ -53,6 +53,8 @@ async def _connect(family: int, address: _Address) -> socket.socket:
     try:
         opened.settimeout(0)
         await asyncio.get_running_loop().sock_connect(opened, address)
+        if family != socket.AF_UNIX:  # pieces are not joined on their way
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         opened.close()
         raise

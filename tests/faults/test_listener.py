@@ -57,6 +57,15 @@ async def test_a_listener_takes_who_comes() -> None:
 
 
 @asynchronous
+async def test_what_is_sent_in_pieces_is_not_joined() -> None:
+    """Who comes is sent each piece at once."""
+    async with listening() as (listener, taken):
+        await connect(listener.port)
+        await asyncio.wait_for(taken.came.wait(), LONG_S)
+        assert taken[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@asynchronous
 async def test_a_listener_that_is_down_refuses_and_keeps_its_port() -> None:
     """Nobody else gets the port meanwhile, and it comes back at the same one, time after time."""
     async with listening() as (listener, _):

@@ -53,6 +53,15 @@ async def test_a_name_is_looked_up() -> None:
 
 
 @asynchronous
+async def test_what_a_client_sends_in_pieces_is_not_joined() -> None:
+    """The server is sent each piece at once."""
+    async with served() as port:
+        upstream = await find_upstream("127.0.0.1", port)
+        with await upstream.connect() as opened:
+            assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@asynchronous
 async def test_a_server_that_does_not_listen_is_an_error_of_the_system() -> None:
     """It comes through as it is."""
     with socket.socket() as unheard:
