@@ -20,7 +20,7 @@ from labkit.errors import NotDeclared
 from labkit.hygiene import unwatched
 from labkit.skips import SkipCheck
 from labkit.targets.loading import part_of
-from labkit.targets.protocols import Capability, Target
+from labkit.targets.protocols import Capability, Target, capability_at, need_at
 
 _T = TypeVar("_T")
 
@@ -66,6 +66,14 @@ class Seam:
         self._skip_if_lacking(need)
         return self.member(found, method, need)
 
+    def within(self, whole: object, name: str, path: str) -> object:
+        """A member of what a block yields; one that can be declared as lacking is a need too."""
+        need = need_at(path)
+        if need in set(Capability):
+            self._note(need)
+            self._skip_if_lacking(need)
+        return self.member(whole, name, path)
+
     def member(self, whole: object, name: str, path: str) -> object:
         """A member of an object of the target's; raises `NotDeclared` where there is none."""
         with self.declared(path):
@@ -95,10 +103,9 @@ class Seam:
         except NotDeclared:
             raise
         except NotImplementedError as error:
-            name = path if path in set(Capability) else path.partition(".")[0]
             raise NotDeclared(
-                f"target {self._target.name} lacks {path} but does not declare it; name {name} in "
-                "the target's `lacks`, with the reason"
+                f"target {self._target.name} lacks {path} but does not declare it; name "
+                f"{capability_at(path)} in the target's `lacks`, with the reason"
             ) from error
 
     def ends_with_check(self, close: Callable[[], Awaitable[object]]) -> None:
@@ -164,7 +171,7 @@ class _Guarded:
 
     def _labkit_member(self, name: str) -> object:
         path = f"{self._labkit_path}.{name}"
-        found: object = self._labkit_seam.member(self._labkit_whole(), name, path)
+        found: object = self._labkit_seam.within(self._labkit_whole(), name, path)
         return found
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -179,6 +179,34 @@ class WithData(Small):
     data: str = "some"
 
 
+class Bookless:
+    """A user's context that cannot remember, and one method that is not written."""
+
+    async def write(self) -> str:
+        """What every context can."""
+        return "written"
+
+    async def submit(self) -> None:
+        """Not written."""
+        raise NotImplementedError
+
+
+class Openings:
+    """Makes them."""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Bookless]:
+        """A context for the block."""
+        yield Bookless()
+
+
+@dataclass
+class WithContexts(Small):
+    """The same with contexts."""
+
+    contexts: Openings = field(default_factory=Openings)
+
+
 async def _awaiting(act: Callable[[], Awaitable[None]]) -> None:
     await act()
 
@@ -424,6 +452,36 @@ def test_a_gap_that_shows_late_is_none_the_less_one() -> None:
             await anext(seen.missing_steps())
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("lacking", [Capability.CONTEXTS_REMEMBER, Capability.CONTEXTS_SUBMIT])
+def test_a_method_of_a_context_can_be_declared_as_lacking(lacking: Capability) -> None:
+    """Touching it on the context that a block yields skips the check, with the target's reason."""
+
+    async def body(_check: Check, seam: Seam) -> None:
+        async with seam.part(Capability.CONTEXTS).open() as context:
+            assert await context.write() == "written"
+            await getattr(context, lacking.value.partition(".")[2])()
+
+    target = WithContexts(Part(), lacks={lacking: "nobody asked for it"})
+    record = record_of(target, body)
+    assert said(Outcome.SKIPPED, f"lacks-{lacking}", record)
+    assert record.detail.endswith("nobody asked for it")
+    assert record.needs == ("contexts.open", "contexts.write", lacking.value)
+
+
+@pytest.mark.parametrize("method", ["remember", "submit"])
+def test_a_whole_part_that_is_lacking_excuses_no_method_of_a_context(method: str) -> None:
+    """That there is no cache or pipeline leaves a context's own methods to be declared."""
+
+    async def body(_check: Check, seam: Seam) -> None:
+        async with seam.part(Capability.CONTEXTS).open() as context:
+            await getattr(context, method)()
+
+    parts = (Capability.CACHE, Capability.PIPELINE, Capability.NOTIFICATIONS)
+    record = record_of(WithContexts(Part(), lacks=dict.fromkeys(parts, "it has none")), body)
+    assert said(Outcome.BROKEN, "exception", record)
+    assert f"name contexts.{method} in the target's `lacks`" in record.detail
 
 
 def test_a_table_that_is_not_there_skips() -> None:

@@ -99,7 +99,6 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "targets.data",
             "targets.notifications",
             "targets.pipeline",
-            "targets.protocols",
             "targets.routing",
         ),
     }

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from labkit.services.endpoints import Lease
 from labkit.targets.cache import Cache
@@ -29,36 +29,105 @@ from labkit.targets.routing import Routing
 
 
 class Capability(enum.StrEnum):
-    """What a target can offer: a part, or one method of a part that platforms are seen to lack."""
+    """What a target can offer: a part, or one member of it, as its Protocol has them.
+
+    The members of the `Context` that `contexts.open` yields stand under `contexts` as well.
+    """
 
     PIPELINE = "pipeline"
+    PIPELINE_RUN = "pipeline.run"
     PIPELINE_RUNS = "pipeline.runs"
     PIPELINE_HISTORY = "pipeline.history"
     PIPELINE_RESUME = "pipeline.resume"
     LIFECYCLE = "lifecycle"
+    LIFECYCLE_CREATE = "lifecycle.create"
+    LIFECYCLE_MOVE = "lifecycle.move"
     NOTIFICATIONS = "notifications"
+    NOTIFICATIONS_SUBMIT = "notifications.submit"
+    NOTIFICATIONS_ATTACH = "notifications.attach"
     SOCKETS = "sockets"
+    SOCKETS_DOORS = "sockets.doors"
+    SOCKETS_TOKEN = "sockets.token"  # noqa: S105 - the name of a method
+    SOCKETS_HEADERS = "sockets.headers"
+    SOCKETS_FIRST_FRAME = "sockets.first_frame"
+    SOCKETS_MESSAGE = "sockets.message"
+    SOCKETS_RESUME = "sockets.resume"
     SOCKETS_QUALITY = "sockets.quality"
+    SOCKETS_READ = "sockets.read"
+    SOCKETS_LIMITS = "sockets.limits"
     CONTEXTS = "contexts"
+    CONTEXTS_OPEN = "contexts.open"
     CONTEXTS_REVOKE = "contexts.revoke"
+    CONTEXTS_ID = "contexts.id"
+    CONTEXTS_USER = "contexts.user"
+    CONTEXTS_SESSION = "contexts.session"
+    CONTEXTS_IS_ACTIVE = "contexts.is_active"
+    CONTEXTS_CREATE_THREAD = "contexts.create_thread"
+    CONTEXTS_THREADS = "contexts.threads"
+    CONTEXTS_MESSAGES = "contexts.messages"
+    CONTEXTS_WRITE = "contexts.write"
+    CONTEXTS_REMEMBER = "contexts.remember"
+    CONTEXTS_RECALL = "contexts.recall"
+    CONTEXTS_SUBMIT = "contexts.submit"
+    CONTEXTS_RUNS = "contexts.runs"
+    CONTEXTS_RESUME = "contexts.resume"
     DATA = "data"
-    DATA_OPEN_ACCOUNT = "data.open_account"
+    DATA_TRANSACTION = "data.transaction"
     DATA_SERIALIZABLE = "data.serializable"
-    DATA_SESSION = "data.session"
+    DATA_CREATE_USER = "data.create_user"
+    DATA_CREATE_THREAD = "data.create_thread"
+    DATA_THREADS = "data.threads"
+    DATA_RENAME_THREAD = "data.rename_thread"
+    DATA_DELETE_THREAD = "data.delete_thread"
+    DATA_ADD_MESSAGE = "data.add_message"
+    DATA_OPEN_ACCOUNT = "data.open_account"
+    DATA_TRANSFER = "data.transfer"
     DATA_START_EXECUTION = "data.start_execution"
+    DATA_COMPLETE_EXECUTION = "data.complete_execution"
+    DATA_SESSION = "data.session"
+    DATA_POOL_SIZE = "data.pool_size"
     CACHE = "cache"
+    CACHE_READ = "cache.read"
+    CACHE_WRITE = "cache.write"
+    CACHE_TTL_MS = "cache.ttl_ms"
     CACHE_EXTEND = "cache.extend"
     CACHE_INCREMENT = "cache.increment"
+    CACHE_INVALIDATE = "cache.invalidate"
+    CACHE_INVALIDATE_ALL = "cache.invalidate_all"
+    CACHE_PREFIX = "cache.prefix"
     CONFIGURATION = "configuration"
+    CONFIGURATION_LOAD = "configuration.load"
     CONFIGURATION_UPDATE = "configuration.update"
+    CONFIGURATION_ROLL_BACK = "configuration.roll_back"
+    CONFIGURATION_SEEN_BY = "configuration.seen_by"
+    CONFIGURATION_HISTORY = "configuration.history"
     ROUTING = "routing"
+    ROUTING_SEND = "routing.send"
+    ROUTING_MESSAGES = "routing.messages"
     ROUTING_REPORT = "routing.report"
     ROUTING_METRICS = "routing.metrics"
 
     @property
     def part(self) -> str:
-        """The name of the target's attribute that it is, or is a method of."""
+        """The name of the target's attribute that it is, or is a member of."""
         return self.value.partition(".")[0]
+
+
+_YIELDED: Final = f"{Capability.CONTEXTS_OPEN}."
+
+
+def need_at(path: str) -> str:
+    """What touching a path needs: `contexts.remember` for `contexts.open.remember`, else itself."""
+    member = path.removeprefix(_YIELDED)
+    return path if member == path else f"{Capability.CONTEXTS}.{member}"
+
+
+def capability_at(path: str) -> Capability:
+    """The finest capability by which a target can declare that it lacks what lies at a path."""
+    need = need_at(path)
+    while need not in set(Capability):
+        need = need.rpartition(".")[0]
+    return Capability(need)
 
 
 @dataclass(frozen=True)
