@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +11,7 @@ from labkit.events import Event, EventType
 from labkit.pictures.drawing import CLIENT, FAULT, SERVER, SPAN, drawing
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _TOOL_ENDS: Final = frozenset({EventType.TOOL_COMPLETED, EventType.TOOL_FAILED})
@@ -26,11 +27,22 @@ class Arrival:
     """When it came, in milliseconds since the epoch, by the client's clock."""
 
 
-def timeline(arrivals: Sequence[Arrival]) -> Picture:
+@dataclass(frozen=True)
+class Cut:
+    """What ended a connection while the run went on."""
+
+    name: str
+    """Such as `reset` or `silence`."""
+    at_ms: float
+    """When it was made, in milliseconds since the epoch, by the client's clock."""
+
+
+def timeline(arrivals: Sequence[Arrival], cut: Cut | None = None) -> Picture:
     """One row for each `seq` of a run: when it happened, when it arrived, how long tools ran.
 
     An event that arrived twice has two marks; a `seq` that never came has an empty row. Events
-    without `seq` are left out; with no others, the picture is empty and says so.
+    without `seq` are left out; with no others, the picture is empty and says so. A `cut` is a line
+    across all rows.
     """
     rows: dict[int, list[Arrival]] = {}
     for arrival in arrivals:
@@ -42,14 +54,16 @@ def timeline(arrivals: Sequence[Arrival]) -> Picture:
     for place in places:
         _draw_row(axes, place, rows.get(place, []), began)
     _draw_tools(axes, rows, began)
+    if cut is not None and rows:
+        axes.axvline(cut.at_ms - began, color=FAULT, linestyle="--", linewidth=1.2, zorder=1)
     axes.set_yticks(list(places), [_label(place, rows) for place in places])
     for place, text in zip(places, axes.get_yticklabels(), strict=True):
         if place not in rows or rows[place][0].event.type in _FAILED:
             text.set_color(FAULT)
     axes.set_ylim(places.stop - 0.4, places.start - 0.6)
     axes.set_xlabel("ms since the first event")
-    _draw_legend(axes)
-    return figure_svg(figure, _words(rows, places))
+    _draw_legend(axes, cut)
+    return figure_svg(figure, "; ".join(_told(rows, places, cut, began)) + ".")
 
 
 def _label(place: int, rows: Mapping[int, Sequence[Arrival]]) -> str:
@@ -75,35 +89,41 @@ def _draw_tools(axes: Axes, rows: Mapping[int, Sequence[Arrival]], began: int) -
             axes.barh(event.seq, ran, left=event.ts - began, height=0.55, color=SPAN, zorder=1)
 
 
-def _draw_legend(axes: Axes) -> None:
+def _draw_legend(axes: Axes, cut: Cut | None) -> None:
     from matplotlib.lines import Line2D  # noqa: PLC0415 - only who draws pays for the import
     from matplotlib.patches import Patch  # noqa: PLC0415
 
+    handles: list[Artist] = [
+        Line2D([], [], color=SERVER, marker="o", linestyle="", label="happened (server)"),
+        Line2D([], [], color=CLIENT, marker="D", mfc="w", label="arrived (client)"),
+        Patch(color=SPAN, label="tool runs"),
+    ]
+    if cut is not None:
+        handles.append(Line2D([], [], color=FAULT, linestyle="--", label=cut.name))
     axes.legend(
-        handles=[
-            Line2D([], [], color=SERVER, marker="o", linestyle="", label="happened (server)"),
-            Line2D([], [], color=CLIENT, marker="D", mfc="w", label="arrived (client)"),
-            Patch(color=SPAN, label="tool runs"),
-        ],
+        handles=handles,
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
-        ncols=3,
+        ncols=len(handles),
         columnspacing=1.2,
         handletextpad=0.4,
         frameon=False,
     )
 
 
-def _words(rows: Mapping[int, Sequence[Arrival]], places: range) -> str:
+def _told(
+    rows: Mapping[int, Sequence[Arrival]], places: range, cut: Cut | None, began: float
+) -> Iterator[str]:
+    """What the picture shows, in parts of a sentence."""
     if not rows:
-        return "No event of a run arrived."
+        yield "No event of a run arrived"
+        return
     delays = [one.at_ms - one.event.ts for received in rows.values() for one in received]
-    told = [
-        f"{len(rows)} events of a run, each with the time at which it happened and arrived",
-        f"the slowest was under way for {max(delays):.1f} ms",
-    ]
+    yield f"{len(rows)} events of a run, each with the time at which it happened and arrived"
+    if cut is not None:
+        yield f"the {cut.name} came {cut.at_ms - began:.1f} ms after the first event"
+    yield f"the slowest was under way for {max(delays):.1f} ms"
     if missing := len(places) - len(rows):
-        told.append(f"{missing} never arrived")
+        yield f"{missing} never arrived"
     if repeated := len(delays) - len(rows):
-        told.append(f"{repeated} arrived again")
-    return "; ".join(told) + "."
+        yield f"{repeated} arrived again"

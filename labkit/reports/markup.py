@@ -73,14 +73,22 @@ def identifier(text: str, limit: int = LIMIT) -> Html:
 
 
 def image(display: Display) -> Html | None:
-    """The output's picture as an `img` with its data inside; None when it has none."""
+    """The output's picture with its data inside, over its words; None when it has none."""
     for media_type, data in (("image/svg+xml", _svg(display)), ("image/png", _png(display))):
         if data is not None:
             text = base64.b64encode(data).decode("ascii")
-            alt = display.description(media_type) or display.text("text/plain") or "figure"
-            described = html.escape(one_line(alt, 300))
-            return Html(f'<img src="data:{media_type};base64,{text}" alt="{described}">')
+            words = _picture_words(display, media_type)
+            caption = f"<figcaption>{html.escape(words)}</figcaption>" if words else ""
+            alt = html.escape(words or "figure")
+            img = f'<img src="data:{media_type};base64,{text}" alt="{alt}">'
+            return Html(f"<figure>{img}{caption}</figure>")
     return None
+
+
+def _picture_words(display: Display, media_type: str) -> str:
+    """What the picture shows; empty where its plain text is only the name of an object."""
+    words = display.description(media_type) or display.text("text/plain") or ""
+    return "" if words.startswith("<Figure ") else one_line(words, 300)
 
 
 def _svg(display: Display) -> bytes | None:

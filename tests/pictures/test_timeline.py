@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -10,7 +11,7 @@ import pytest
 from labkit.display import Picture
 from labkit.events import Event, EventType
 from labkit.pictures.drawing import CLIENT, FAULT, SERVER, SPAN
-from labkit.pictures.timeline import Arrival, timeline
+from labkit.pictures.timeline import Arrival, Cut, timeline
 from tests.pictures.svg import bars, marks, texts
 
 KINDS: Final = (
@@ -102,3 +103,18 @@ def test_nothing_to_draw_says_so() -> None:
     quality = Arrival(Event(EventType.QUALITY_ALERT, "alice", 1), 2)
 
     assert timeline(()).words == timeline([quality]).words == "No event of a run arrived."
+
+
+def test_a_cut_is_a_named_line_at_its_moment() -> None:
+    """It crosses all rows where it was made, is in the legend, and its time is in the words."""
+    picture = timeline(RUN[:3], Cut("silence", 1015))
+    server = happened(picture)
+    across = re.findall(
+        rf'M ([\d.]+) [\d.]+ \nL ([\d.]+) [^"]*" clip-path="[^"]*" style="[^"]*{FAULT}', picture.svg
+    )
+
+    halfway = (server[1][0] + server[2][0]) / 2
+    assert [tuple(map(float, ends)) for ends in across] == [pytest.approx((halfway, halfway))]
+    assert "silence" in texts(picture)
+    assert "; the silence came 15.0 ms after the first event; " in picture.words
+    assert timeline((), Cut("silence", 1015)).words == "No event of a run arrived."

@@ -309,12 +309,21 @@ class TestNotebookPage:
         page = page_of(RunFolder(tmp_path, cells=[svg, png, no_png]))
 
         assert page.values("alt") == ["latency", "a plot"]
+        assert [each.text for each in page.all("figcaption")] == [["latency"], ["a plot"]]
         sources = [value.partition(",") for value in page.values("src")]
         assert [kind for kind, _, _ in sources] == [
             "data:image/svg+xml;base64",
             "data:image/png;base64",
         ]
         assert base64.b64decode(sources[0][2]) == b"<svg onload='x'/>"
+
+    def test_the_name_of_an_object_is_no_caption(self, tmp_path: Path) -> None:
+        """A figure that somebody drew without words has no caption."""
+        forms = {"image/svg+xml": "<svg/>", "text/plain": "<Figure size 640x480 with 1 Axes>"}
+        page = page_of(RunFolder(tmp_path, cells=[display(forms)]))
+
+        assert page.values("alt") == ["figure"]
+        assert not page.all("figcaption")
 
     def test_a_labs_table_is_a_table(self, tmp_path: Path) -> None:
         """A structured table has a caption and scoped heads; its tones are told by signs too."""
