@@ -75,7 +75,7 @@ def assert_inert(page: Page) -> None:
     assert not tags & {"script", "iframe", "object", "embed", "svg", "link", "base", "form", "math"}
     assert not [name for each in page.elements for name in each.attributes if name[:2] == "on"]
     assert all(
-        re.match(r"https?://|#|[\w.-]+\.(html|json|xml|md|ndjson)(#|$)", link)
+        re.match(r"https?://|#|[\w.-]+\.(html|ipynb|json|xml|md|ndjson)(#|$)", link)
         for link in page.values("href")
     )
     assert all(source.startswith("data:image/") for source in page.values("src"))
@@ -378,6 +378,31 @@ def test_what_a_check_needs_of_its_target(tmp_path: Path) -> None:
     assert "needs of the target: data.transaction, tables.threads" in shown.text
     silent = page_of(RunFolder(tmp_path / "two", cells=[check_cell("rollback")]))
     assert "needs of the target" not in silent.text
+
+
+@pytest.mark.parametrize("make", [page_of, index_of])
+def test_the_executed_notebook_is_linked_where_it_is_there(
+    tmp_path: Path, make: Callable[[RunFolder], Page]
+) -> None:
+    """Both pages lead to the evidence itself; to one that is missing or withheld they do not."""
+    there = RunFolder(tmp_path / "there", cells=[check_cell("rollback")])
+    missing = RunFolder(tmp_path / "missing", cells=None)
+    withheld = RunFolder(
+        tmp_path / "withheld", cells=[], metadata={"labkit": {"withheld": "an output"}}
+    )
+
+    assert "database.ipynb" in make(there).values("href")
+    assert "database.ipynb" not in make(missing).values("href")
+    assert "database.ipynb" not in make(withheld).values("href")
+
+
+def test_the_notebook_stands_before_what_it_ran_on(tmp_path: Path) -> None:
+    """A reader meets the first sentence before versions and parameters."""
+    defaults = new_code_cell("users: int = 5", metadata={"tags": ["parameters"]})
+    page = page_of(RunFolder(tmp_path, cells=[prose("The first sentence."), defaults]))
+
+    assert page.text.index("The first sentence.") < page.text.index("What it ran on")
+    assert page.text.index("What it ran on") < page.text.index("Parameters")
 
 
 @pytest.mark.parametrize("make", [page_of, index_of])
