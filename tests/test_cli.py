@@ -323,6 +323,45 @@ def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, s
     assert checks["whole"]["needs"] == ["data.threads"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("nowhere_to_be_found:Mine", "there is no module 'nowhere_to_be_found'"),
+        ("own_platform:Absent", "module 'own_platform' has no 'Absent'"),
+        ("own_platform", "must have the form"),
+        ("own_platform:Odd", "'magic' in 'lacks' is not a Capability"),
+    ],
+)
+@pytest.mark.parametrize("way", ["--target", "-p", "-f", "params"])
+def test_run_refuses_what_is_no_target(
+    spec: str, why: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, before a server or a notebook is started, in whatever way it was given."""
+    project = write_project(tmp_path, calm=PASSING)
+    odd = LACKING + '\nclass Odd(Mine):\n    lacks = {"magic": "nobody has it"}\n'
+    (project / "own_platform.py").write_text(odd)
+    monkeypatch.setenv("LABKIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delitem(sys.modules, "own_platform", raising=False)
+    places = list(sys.path)
+    file = project / ("params/test.yaml" if way == "params" else "mine.yaml")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"target: '{spec}'\n")
+    options = {
+        "--target": ("--target", spec),
+        "-p": ("-p", "target", spec),
+        "-f": ("-f", str(file)),
+        "params": (),
+    }
+    ended = labkit_here("run", *options[way], folder=project)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("Error: ")
+    assert ended.stderr.count("\n") == 1
+    assert why in ended.stderr
+    assert not (project / "outputs").exists()
+    assert not (tmp_path / "cache").exists()
+    assert sys.path == places
+
+
 def test_list_refuses_what_is_no_target(tmp_path: Path) -> None:
     """A target that cannot be loaded is a wrong call, before anything is listed."""
     project = write_project(tmp_path, calm=PASSING)

@@ -50,10 +50,9 @@ class Bench:
         Raises `ServiceUnavailable` or `LeaseError` when there is no lease to be had. One that
         cannot be given back is told in the journal: its marker lets the next run remove it.
         """
-        target = _target(job)
         template = None
-        if target is not None:
-            template = await self._template(target, deadline_s=job.deadline_s)
+        if job.target is not None:
+            template = await self._template(job.target, deadline_s=job.deadline_s)
         lease = await self._holder.take(template=template)
         # A socket's path is short, and a notebook's name need not be.
         folder = self._folder / f"kernel-{next(self._numbers)}"
@@ -85,8 +84,7 @@ class Bench:
             try:
                 self._templates[target] = await self._make_template(target, deadline_s)
             except TargetError as error:
-                text = f"no template for target {target}: {error}"
-                self._recorder.record(LeaseNote(time.time(), text))
+                self._recorder.record(LeaseNote(time.time(), str(error)))
         return self._templates[target]
 
     async def _make_template(self, target: str, deadline_s: float) -> Lease:
@@ -97,13 +95,6 @@ class Bench:
             async with asyncio.timeout(deadline_s):
                 await factory.install(lease)
         except Exception as error:
-            text = f"its install raised {type(error).__name__}: {error}"
-            raise TargetError(text) from error
+            text = f"target {target!r} made no schema: its install raised {type(error).__name__}"
+            raise TargetError(f"{text}: {error}") from error
         return lease
-
-
-def _target(job: Job) -> str | None:
-    """The target that the notebook will open; None when it has no such parameter."""
-    defaults = {parameter.name: parameter.default for parameter in job.notebook.parameters}
-    target = {**defaults, **job.parameters}.get("target")
-    return target if isinstance(target, str) else None

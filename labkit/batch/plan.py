@@ -57,6 +57,13 @@ class Job:
         """The checks that the notebook declares, in order."""
         return self.notebook.checks
 
+    @property
+    def target(self) -> str | None:
+        """The target that the notebook will open; None when it has no such parameter."""
+        defaults = {parameter.name: parameter.default for parameter in self.notebook.parameters}
+        target = {**defaults, **self.parameters}.get("target")
+        return target if isinstance(target, str) else None
+
     def planned(self) -> PlannedNotebook:
         """The job as the journal has it."""
         checks = tuple(PlannedCheck(check.name, check.claim) for check in self.checks)

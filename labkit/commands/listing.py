@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from labkit.project import Project, find_project
 from labkit.record_view import SYMBOLS
 from labkit.records import Outcome
 from labkit.reports.texts import one_line
-from labkit.targets.loading import declared_gap, load_target, part_of
+from labkit.targets.loading import declared_gap, importing_from, load_target, part_of
 from labkit.targets.protocols import Described
 
 
@@ -57,8 +56,8 @@ def _read(paths: Sequence[Path]) -> tuple[list[NotebookSource], list[str]]:
 
 
 def _load(target: str, project: Project) -> Described:
-    sys.path.append(str(project.root))  # for a target of the project's own, as in the kernels
-    return load_target(target)
+    with importing_from(project.root):  # a target of the project's own, as in the kernels
+        return load_target(target)
 
 
 def _source(notebook: NotebookSource, project: Project) -> str:

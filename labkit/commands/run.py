@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from labkit.batch.plan import make_plan
+from labkit.batch.plan import Plan, make_plan
 from labkit.batch.progress import progress
 from labkit.batch.run import RunSettings, run_plan
 from labkit.commands.console import console, near
@@ -28,6 +27,7 @@ from labkit.reports.results import RunResult
 from labkit.reports.texts import gist, verdict
 from labkit.reports.troubles import Trouble, troubles
 from labkit.services.places import default_cache
+from labkit.targets.loading import importing_from, load_target
 
 _STYLES: Final = {Outcome.BROKEN: "bold red", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 
@@ -47,7 +47,7 @@ def run(
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
-    Raises `UsageError`, with all that is wrong, before anything is started.
+    Raises `UsageError`, with all that is wrong, or `TargetError`, before anything is started.
     """
     here = Path.cwd()
     project = nearest_project(here)
@@ -63,7 +63,6 @@ def run(
         raws=raws if target is None else (*raws, ("target", target)),
     )
     root = project.root if project else here
-    sys.path.append(str(root))  # for a target of the project's own, as in the kernels
     variables = IsolatedEnvironment.of_process().as_mapping()
     settings = RunSettings(
         output_root=output_root or _outputs(here),
@@ -74,10 +73,19 @@ def run(
     )
     # papermill warns of parameters that no cell declares; the plan has judged them already.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with progress(console(stderr=True)) as watch:
-        folder, result = asyncio.run(run_plan(plan, settings, watch))
+    with importing_from(root):  # a target of the project's own, as in the kernels
+        _require_targets(plan)
+        with progress(console(stderr=True)) as watch:
+            folder, result = asyncio.run(run_plan(plan, settings, watch))
     _tell(result, folder, console())
     return result.exit_code
+
+
+def _require_targets(plan: Plan) -> None:
+    """Load the targets that were given; a notebook tells for itself what is wrong with its own."""
+    for job in plan.jobs:
+        if job.target is not None and job.checks and "target" in job.parameters:
+            load_target(job.target)
 
 
 def report(run: str) -> int:

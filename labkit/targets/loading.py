@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
 from labkit.errors import TargetError
 from labkit.targets.protocols import Capability, Described, Tables, TargetFactory
+
+
+@contextlib.contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Let modules be imported from a folder too while the block lasts, as a kernel there does."""
+    before = list(sys.path)
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def load_target(spec: str) -> TargetFactory:
@@ -90,7 +104,7 @@ def _import(spec: str, module: str) -> object:
 def _failing(spec: str, module: str, error: Exception) -> TargetError:
     return TargetError(
         f"target {spec!r} cannot be loaded: importing {module!r} raised "
-        f"{type(error).__name__}: {error}"
+        f"{type(error).__name__}: {' '.join(str(error).split())}"
     )
 
 

@@ -104,7 +104,7 @@ def test_a_target_without_a_template_is_noted_once(
     asyncio.run(take())
     [note] = told
     assert isinstance(note, LeaseNote)
-    assert note.text.startswith(f"no template for target {target}: ")
+    assert note.text.startswith(f"target {target!r} ")
     assert why in note.text
     assert things_on(services) <= before
 
