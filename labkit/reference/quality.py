@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -39,6 +40,9 @@ _APPLY: Final = """
     end
 """
 
+LARGEST_PAYLOAD_BYTES: Final = 16 * 1024
+"""As JSON; what is kept for a user's connections is bounded in events, and so in bytes too."""
+
 _SEVERITIES: Final = ("low", "medium", "high")
 
 
@@ -57,10 +61,10 @@ class Quality:
     async def take(self, user: str, payload: Payload) -> str:
         """Count a payload and tell it to the user's connections; its handler's name.
 
-        Raises `Rejected` with the reason when it is of no known type, or lacks a field or has a
-        wrong one; then nothing is counted and nothing told. The event is committed only after the
-        metrics were changed: when the commit itself fails, the caller gets the error, and they
-        stay changed.
+        Raises `Rejected` with the reason when it is of no known type, lacks a field or has a wrong
+        one, or is too large; then nothing is counted and nothing told. The event is committed only
+        after the metrics were changed: when the commit itself fails, the caller gets the error,
+        and they stay changed.
         """
         kind = self._route(payload)
         steps = self._steps(kind, payload)
@@ -102,6 +106,12 @@ class Quality:
         for name, (is_valid, words) in fields.items():
             if not is_valid(payload[name]):
                 return f"the {kind}'s {name} must be {words}, not {payload[name]!r:.80}"
+        size_bytes = len(json.dumps(dict(payload)))
+        if size_bytes > LARGEST_PAYLOAD_BYTES:
+            return (
+                f"the {kind} has {size_bytes:,} bytes as JSON, and {LARGEST_PAYLOAD_BYTES:,} are "
+                "allowed"
+            )
         return None
 
     def _event(self, user: str, kind: QualityType, payload: Payload) -> Event:

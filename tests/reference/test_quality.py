@@ -15,7 +15,7 @@ from labkit.redaction import Secret
 from labkit.reference.clock import SteadyClock
 from labkit.reference.keyspace import KeySpace
 from labkit.reference.outbox import Outbox
-from labkit.reference.quality import Payload, Quality
+from labkit.reference.quality import LARGEST_PAYLOAD_BYTES, Payload, Quality
 from labkit.reference.redis_client import redis_client
 from labkit.services.endpoints import Lease
 from labkit.targets.routing import QualityMetrics
@@ -132,10 +132,13 @@ WRONG: list[tuple[dict[str, JsonValue], str]] = [
     ({**VALIDATION, "flags": "long"}, "the validation's flags must be a list of texts"),
     ({**VALIDATION, "flags": ["long", 1]}, "the validation's flags must be a list of texts"),
     ({**VALIDATION, "flags": ["\0"]}, "unsupported Unicode"),
+    ({**VALIDATION, "flags": ["x" * 16_384]}, "has 16,437 bytes as JSON, and 16,384 are allowed"),
+    ({**ALERT, "metric": "é" * 2_800}, "the alert has 16,8.. bytes as JSON"),
+    ({**REPORT, "scores": {str(n): 0.5 for n in range(2_000)}}, "the report has 2.,... bytes"),
 ]
 
 
-@pytest.mark.parametrize(("payload", "reason"), WRONG)
+@pytest.mark.parametrize(("payload", "reason"), WRONG, ids=[reason for _, reason in WRONG])
 @asynchronous
 async def test_what_is_wrong_is_refused_with_the_reason(
     installed: Lease, payload: Payload, reason: str
@@ -157,3 +160,16 @@ async def test_nothing_is_told_that_could_not_be_counted(installed: Lease) -> No
         with pytest.raises(ServiceUnavailable, match=f"quality metrics of user '{user}'"):
             await quality.take(user, ALERT)
     assert await told(installed, user) == []
+
+
+@asynchronous
+async def test_the_largest_payload_is_taken(installed: Lease) -> None:
+    """To the last byte; one more is refused."""
+    user = UserID.new()
+    room = LARGEST_PAYLOAD_BYTES - len(json.dumps({**ALERT, "metric": ""}))
+    largest: Payload = {**ALERT, "metric": "x" * room}
+    async with quality_on(installed) as quality:
+        assert await quality.take(user, largest) == "alert"
+        with pytest.raises(Rejected, match="16,385 bytes"):
+            await quality.take(user, {**largest, "metric": "x" * (room + 1)})
+    assert await told(installed, user) == [(EventType.QUALITY_ALERT, largest)]
