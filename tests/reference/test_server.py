@@ -16,7 +16,8 @@ from labkit.errors import ServiceUnavailable
 from labkit.json_values import JsonValue
 from labkit.redaction import Secret
 from labkit.reference.connection import ConnectionLimits
-from labkit.reference.intake import Accepted, Incoming, Intake
+from labkit.reference.contexts import LONGEST_USER
+from labkit.reference.intake import LONGEST_NAME, Accepted, Incoming, Intake
 from labkit.reference.parts import Parts
 from labkit.reference.tokens import Tokens
 from labkit.reference.wire import Authenticate, Cancel, Quality, Submit, text_of
@@ -144,6 +145,21 @@ async def test_a_token_comes_in_the_header_or_in_the_first_frame(installed: Leas
             welcome = json.loads(await socket.recv())
             assert welcome["type"] == "welcome"
             assert {client.id, welcome["connection"]} - {None, ""} != {client.id}
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\U0001f600", "\n"])
+@asynchronous
+async def test_whoever_can_be_registered_can_log_in(installed: Lease, character: str) -> None:
+    """Either way, and with the longest id, however many bytes it takes in a token."""
+    user = character * LONGEST_USER
+    async with site(installed) as place:
+        await place.data.create_user(user)
+        thread = await place.data.create_thread(user, "a thread")
+        async with place.client(user) as client, place.socket() as socket:
+            await socket.send(text_of(Authenticate(Secret(place.token(user)))))
+            assert json.loads(await socket.recv())["type"] == "welcome"
+            events = await client.events(await client.submit(thread, "hello", "m" * LONGEST_NAME))
+            assert {event.user for event in events} == {user}
 
 
 @asynchronous

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import pytest
 
 from labkit.errors import Denied, Rejected
 from labkit.ids import ThreadID, UserID
-from labkit.reference.contexts import UserContext
+from labkit.reference.contexts import LONGEST_USER, UserContext
 from labkit.reference.pool import Pool
 from labkit.reference.store import RetryLimits, Store
 from labkit.reference.transactions import UserTransaction
@@ -420,9 +421,9 @@ async def test_execution_is_completed_once_and_by_its_user(installed: Lease) -> 
 
 @asynchronous
 async def test_what_is_not_valid_is_rejected(installed: Lease) -> None:
-    """Empty ids, NULs, negative balances and a second account of one name are; odd ids are not."""
+    """Bad ids, NULs, negative balances and a second account of one name are; odd ids are not."""
     async with opened(installed) as data:
-        for nobody in ("", "nul\0"):
+        for nobody in ("", "nul\0", "half \ud800", secrets.token_hex(5_000)):
             with pytest.raises(Rejected, match="user's id must be"):
                 await data.create_user(nobody)
         user = "o'neil:*\n\"%_ü"
@@ -445,3 +446,27 @@ async def test_unregistered_user_is_denied(installed: Lease) -> None:
             await data.create_thread(nobody, "first")
         with pytest.raises(Denied, match="not registered"):
             await data.open_account(nobody, "a", 1)
+
+
+@pytest.mark.parametrize("user", ["u", " ", "x" * LONGEST_USER, "\U0001f600" * LONGEST_USER])
+def test_a_context_holds_its_user_as_it_is(user: str) -> None:
+    """Whatever characters the id is made of."""
+    assert UserContext(user).user == user
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        ("", "not empty"),
+        ("nul\0", "without NUL"),
+        ("half \ud800", r"half of a surrogate pair, not 'half \\ud800'"),
+        ("x" * (LONGEST_USER + 1), "at most 200 characters, not of 201"),
+        ("x" * 1_000_000, "not of 1,000,000"),
+    ],
+    ids=["empty", "nul", "surrogate", "long", "longer"],
+)
+def test_an_id_that_no_user_can_have_is_rejected(user: str, reason: str) -> None:
+    """With the reason, which does not repeat a long one."""
+    with pytest.raises(Rejected, match=reason) as refused:
+        UserContext(user)
+    assert len(str(refused.value)) < 200
