@@ -37,6 +37,8 @@ class PoolLimits:
     connections: int = 4
     acquire_s: float = 10.0
     """How long a borrower waits for a connection, a new one's login included."""
+    probe_s: float = 2.0
+    """How long an idle connection may take to show that it still answers."""
     command_s: float = 10.0
     """How long one statement may take."""
     close_s: float = 2.0
@@ -95,9 +97,11 @@ class Pool:
         for _ in range(self.limits.connections):
             connection = await self._borrow(pool)
             try:
-                await connection.execute("select 1")
+                await connection.execute("select 1", timeout=self.limits.probe_s)
             except FAILURES as error:
-                _log.info("a connection of the pool has died and is replaced: %s", error)
+                _log.info("a connection of the pool has died and is replaced: %r", error)
+                if not is_gone(connection):
+                    connection.terminate()  # or the release would wait for an answer once more
                 await self._release(pool, connection)
             except BaseException:
                 await self._release(pool, connection)

@@ -5,11 +5,14 @@ import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from random import Random
 
 import asyncpg
 import pytest
 
 from labkit.errors import ServiceUnavailable
+from labkit.faults.detours import postgres_detour
 from labkit.redaction import Secret
 from labkit.reference.pool import Connection, Pool, PoolLimits
 from labkit.services.endpoints import Lease
@@ -163,6 +166,19 @@ async def test_backend_that_dies_unnoticed_is_replaced_all_the_same(
             backend = await connection.fetchval("select pg_backend_pid()")
         kill_unnoticed(installed, backend)
         assert await borrow(pool) == 1
+
+
+@asynchronous
+async def test_a_connection_that_has_fallen_silent_is_replaced(installed: Lease) -> None:
+    """The next borrower waits for its answer once, for no longer than a probe may take."""
+    limits = PoolLimits(connections=2, probe_s=0.2, command_s=60)
+    async with (
+        postgres_detour(installed.platform_url, random=Random(1)) as detour,
+        opened(replace(installed, platform_url=detour.url), limits) as pool,
+    ):
+        detour.proxy.freeze()
+        assert await borrow(pool) == 1
+        assert detour.proxy.opened > 1
 
 
 def kill_unnoticed(lease: Lease, backend: int) -> None:
