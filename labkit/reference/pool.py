@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from labkit.errors import ServiceUnavailable
+from labkit.errors import LabError, ServiceUnavailable
 from labkit.redaction import Secret
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -80,8 +80,10 @@ class Pool:
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection for the block.
 
-        Raises `ServiceUnavailable` when none is to be had in time. Who is cancelled while waiting
-        takes no connection along, and one that has died is replaced when it is lent out next.
+        Raises `ServiceUnavailable` when none is to be had in time, and when the connection was lost
+        within the block; whether its last statement was applied is then unknown. Who is cancelled
+        while waiting takes no connection along, and one that has died is replaced when it is lent
+        out next.
         """
         if self._pool is None:
             raise ServiceUnavailable("the platform's pool is not open: enter the target first")
@@ -89,6 +91,11 @@ class Pool:
         connection = await self._acquire(pool)
         try:
             yield connection
+        except FAILURES as error:
+            # Not by the error's type: the driver has one for both a loss and a wrong call.
+            if isinstance(error, LabError) or not is_gone(connection):
+                raise
+            raise ServiceUnavailable(f"the connection to PostgreSQL was lost: {error!r}") from error
         finally:
             await self._release(pool, connection)
 

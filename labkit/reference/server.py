@@ -133,8 +133,8 @@ class Server:
             _log.info("a client left before its login")
         except Closing as end:
             await client.close(end.code, end.reason)
-        except ServiceUnavailable as error:
-            _log.warning("a client cannot be served: %s", error)
+        except (ServiceUnavailable, TimeoutError) as error:  # the latter of one slow statement
+            _log.warning("a client cannot be served: %r", error)
             await client.close(1013, "overloaded: try again later")
         except Exception:  # noqa: BLE001 -- logged; the other clients are to be served on
             _log.exception("serving a client failed")

@@ -310,6 +310,29 @@ async def test_a_server_that_stops_says_that_it_goes_away(installed: Lease) -> N
         assert (await close_of(unknown))[0] in {1001, 1008}
 
 
+class Lost(Intake):
+    """It loses its connection to the database in the midst of a message."""
+
+    async def accept(self, incoming: Incoming) -> Accepted:
+        """Have the connection's own backend ended."""
+        async with self._store.transaction(incoming.user) as transaction:
+            await transaction.fetch("select pg_terminate_backend(pg_backend_pid())")
+        return await super().accept(incoming)
+
+
+@asynchronous
+async def test_a_lost_database_connection_is_told_with_1013(
+    installed: Lease, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no error of the server's: the client may try again."""
+    async with site(installed, parts=Parts(intake=Lost)) as place:
+        user, thread = await place.user()
+        async with place.socket(place.headers(user)) as socket:
+            await socket.send(text_of(Submit("m", thread, "hello")))
+            assert (await close_of(socket))[0] == 1013
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 class Broken(Intake):
     """An intake that fails in ways that nobody expects."""
 
