@@ -16,6 +16,7 @@ _TERMINAL: Final = re.compile(r"\x1b\[[0-9;:?<=>]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*
 _HEAD: Final = re.compile(r"[ |+]*(Exception Group )?Traceback \(most recent call last\):$")
 _RULE: Final = re.compile(r" *\+-(\+-)?-+( [\d.]+ -+)?$")
 """A line between the errors of an exception group; that above its first error has two `+`."""
+_MARGIN: Final = re.compile(r"^ *\| ?")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -55,18 +56,21 @@ def _error(lines: list[str]) -> str:
     """The error that a traceback ends in; of an exception group its first leaf as well."""
     groups = [place for place, line in enumerate(lines) if line.startswith("  +-+-")]
     if not groups or not _RULE.match(lines[-1]):
-        return lines[-1]
-    group, leaf = lines[groups[-1] - 1], ""
+        return _first_told(lines)
+    group, leaf = lines[groups[-1] - 1], list[str]()
     for line in lines[groups[-1] + 1 :]:
         rule = _RULE.match(line)
         if rule and not rule[1]:
             break
-        leaf = leaf if rule else _without_margin(line) or leaf
-    return f"{_without_margin(group)}; first: {leaf}"
+        leaf = [] if rule else [*leaf, _MARGIN.sub("", line)]
+    return f"{group.lstrip(' |').rstrip()}; first: {_first_told(leaf)}"
 
 
-def _without_margin(line: str) -> str:
-    return line.lstrip(" |").rstrip()
+def _first_told(lines: list[str]) -> str:
+    """The error's type and its message's first line: behind the last traceback, what is no step."""
+    heads = [place for place, line in enumerate(lines) if _HEAD.match(line)]
+    behind = lines[heads[-1] + 1 if heads else 0 :]
+    return next((line.rstrip() for line in behind if line[:1].strip()), "".join(lines[-1:]))
 
 
 def duration(seconds: float) -> str:

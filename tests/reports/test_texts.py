@@ -87,6 +87,22 @@ def test_the_gist_of_a_traceback_in_a_group() -> None:
     assert gist(traced(OSError("last"), KeyError("first"))) == "OSError: last"
 
 
+LONG = ValueError(
+    'insert on "threads" fails\nDETAIL:  Key (user_id)=(a) is not present.\n\nHINT: no'
+)
+
+
+def test_the_gist_of_an_error_of_many_lines() -> None:
+    """It is told by its type and the first line of its message, alone and in a group."""
+    told = 'ValueError: insert on "threads" fails'
+    assert gist(traced(LONG)) == told
+    assert gist(traced(LONG, OSError("cause"))) == told
+    for group in (ExceptionGroup("g", [LONG]), ExceptionGroup("g", [LONG, OSError("z")])):
+        assert gist(traced(group)).endswith(f"; first: {told}")
+    deep = ExceptionGroup("g", [ExceptionGroup("h", [ValueError("new\nand more"), LONG])])
+    assert gist(traced(deep)).endswith("; first: ValueError: new")
+
+
 @pytest.mark.parametrize("error", [TimeoutError("slow"), GROUP])
 def test_the_gist_of_a_sentence_before_a_traceback(error: Exception) -> None:
     """A deadline or an interrupt is told by its sentence, not by where it cut the check."""
