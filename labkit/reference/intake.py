@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from labkit.errors import Rejected
+from labkit.errors import Denied, Rejected, ServiceUnavailable
 from labkit.ids import ExecutionID
 from labkit.reference.agents import USUAL
 from labkit.reference.engine import Engine
@@ -74,7 +74,8 @@ class Intake:
         The same message id from the same user again gives the same run, and starts nothing but a
         run that was stored and not begun: that of a sender who was never answered. Raises `Denied`
         when the thread is not the user's, `Rejected` with the reason when the message is not valid;
-        then nothing is stored.
+        then nothing is stored. A commit whose answer is lost is looked for; `ServiceUnavailable`
+        when it is not found, or the database is away.
         """
         received = time.monotonic()
         self._validate(incoming)
@@ -88,16 +89,31 @@ class Intake:
             incoming.message,
         )
         earlier: tuple[str, ExecutionState] | None = None
-        async with self._store.transaction(run.user) as transaction:
-            if await self._executions.insert(transaction, run, self._owner):
-                await self._persist(transaction, run, times)
-                await self._stages.reached(transaction, incoming.message, "routed")
-            else:
-                earlier = await self._executions.of_request(transaction, incoming.message)
+        is_at_commit = False
+        try:
+            async with self._store.transaction(run.user) as transaction:
+                if await self._executions.insert(transaction, run, self._owner):
+                    await self._persist(transaction, run, times)
+                    await self._stages.reached(transaction, incoming.message, "routed")
+                else:
+                    earlier = await self._executions.of_request(transaction, incoming.message)
+                is_at_commit = earlier is None
+        except (ServiceUnavailable, TimeoutError):
+            if not (is_at_commit and await self._is_stored(run)):
+                raise
         if earlier is not None:
             return await self._again(run.user, *earlier)
         self._engine.start(run)
         return Accepted(run.id, is_new=True)
+
+    async def _is_stored(self, run: Run) -> bool:
+        """Whether a run was committed, though the answer to that was lost."""
+        try:
+            async with self._store.transaction(run.user) as transaction:
+                stored, _ = await self._executions.of_request(transaction, str(run.request))
+        except Denied:
+            return False
+        return stored == run.id
 
     async def _again(self, user: str, run: str, state: ExecutionState) -> Accepted:
         """The run of a message that was stored before; it is begun where nobody does that."""

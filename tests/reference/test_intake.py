@@ -1,21 +1,26 @@
 """The intake: what is valid is stored with its run at once, all else not at all."""
 
+from __future__ import annotations
+
 import asyncio
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
 
-from labkit.errors import Denied, Rejected
+from labkit.errors import Denied, Rejected, ServiceUnavailable
 from labkit.faults.detours import postgres_detour
 from labkit.faults.flow import Direction
-from labkit.reference.intake import LONGEST_NAME, LONGEST_TEXT, Incoming
-from labkit.reference.pool import FAILURES
+from labkit.faults.gates import Gate
+from labkit.faults.proxy import TcpProxy
+from labkit.reference.intake import LONGEST_NAME, LONGEST_TEXT, Accepted, Incoming
 from labkit.services.endpoints import Lease
 from labkit.targets.pipeline import ExecutionState
 from labkit.targets.routing import STAGES
 from tests.reference.stage import asynchronous, new_user
-from tests.reference.works import Place, rows, until, works
+from tests.reference.works import Place, Works, rows, until, works
 
 REACHED = "select stage from stages where user_id = $1 and message_id = $2 order by at, stage"
 
@@ -66,27 +71,62 @@ async def test_the_same_message_again_starts_nothing(installed: Lease) -> None:
     assert [message.text for message in messages if message.role == "user"] == ["lookup x"]
 
 
-@asynchronous
-async def test_a_message_whose_sender_was_not_answered_is_executed_when_it_comes_again(
-    installed: Lease,
-) -> None:
-    """It was committed, and the connection lost before anybody learned of that."""
+@dataclass(frozen=True)
+class Unanswered:
+    """A message that is committed, and an answer to that which is held on its way."""
+
+    works: Works
+    place: Place
+    proxy: TcpProxy
+    gate: Gate
+    sending: asyncio.Task[Accepted]
+
+
+@asynccontextmanager
+async def unanswered_commit(lease: Lease) -> AsyncIterator[Unanswered]:
+    """A message's commit, of which nobody has learned yet."""
     async with (
-        postgres_detour(installed.platform_url, random=Random(1)) as detour,
-        works(replace(installed, platform_url=detour.url)) as at_work,
+        postgres_detour(lease.platform_url, random=Random(1)) as detour,
+        works(replace(lease, platform_url=detour.url)) as at_work,
     ):
         place = await at_work.place()
         gate = detour.proxy.hold(Direction.DOWNSTREAM, when=b"COMMIT")
         sending = asyncio.create_task(at_work.send(place, "hello", message="first"))
 
         async def stored() -> bool | None:
-            return bool(await rows(installed, REACHED, place.user, "first")) or None
+            return bool(await rows(lease, REACHED, place.user, "first")) or None
 
         await until(stored)
-        await detour.proxy.cut()
-        detour.proxy.remove(gate)
-        with pytest.raises(FAILURES):
-            await sending
+        yield Unanswered(at_work, place, detour.proxy, gate, sending)
+
+
+@asynchronous
+async def test_a_message_whose_commit_is_not_answered_is_executed(installed: Lease) -> None:
+    """The connection was lost before anybody learned of the commit; nobody need ask again."""
+    async with unanswered_commit(installed) as commit:
+        at_work, place = commit.works, commit.place
+        await commit.proxy.cut()
+        commit.proxy.remove(commit.gate)
+        accepted = await commit.sending
+        view = await at_work.ended(place, accepted.run)
+        runs = await at_work.history.runs(place.user, place.thread)
+    assert accepted.is_new
+    assert view.state is ExecutionState.COMPLETED
+    assert len(runs) == 1
+
+
+@asynchronous
+async def test_a_message_whose_sender_was_not_answered_is_executed_when_it_comes_again(
+    installed: Lease,
+) -> None:
+    """It was committed, and the database away before anybody learned of that."""
+    async with unanswered_commit(installed) as commit:
+        at_work, place = commit.works, commit.place
+        await commit.proxy.down()
+        commit.proxy.remove(commit.gate)
+        with pytest.raises(ServiceUnavailable):
+            await commit.sending
+        await commit.proxy.up()
         again = await at_work.send(place, "hello", message="first")
         view = await at_work.ended(place, again.run)
         assert (await at_work.send(place, "hello", message="first")).run == again.run
