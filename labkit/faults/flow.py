@@ -127,8 +127,12 @@ class Fault(abc.ABC):
             text = f"{self.name} {self._where}: nothing came that it could act on"
             return Verdict.unknown(NOT_APPLIED, text)
         connections = "connection" if self.affected_connections == 1 else "connections"
-        text = f"{self.affected_bytes:,} bytes on {self.affected_connections:,} {connections}"
-        return Verdict.sound(f"{self.name} {self._where}: {text}")
+        size, on = f"{self.affected_bytes:,} bytes", f"{self.affected_connections:,} {connections}"
+        return Verdict.sound(self._done(size, on))
+
+    def _done(self, size: str, connections: str) -> str:
+        """What it did, in words."""
+        return f"{self.name} {self._where}: {size} on {connections}"
 
     def _count(self, stream: Stream, size_bytes: int) -> None:
         self._acted.set()

@@ -15,7 +15,16 @@ from __future__ import annotations
 
 import asyncio
 
-from labkit.faults.flow import Chunk, Fault, Finder, Onward, Stream, checked_pattern, is_set_in_time
+from labkit.faults.flow import (
+    Chunk,
+    Direction,
+    Fault,
+    Finder,
+    Onward,
+    Stream,
+    checked_pattern,
+    is_set_in_time,
+)
 
 
 class Gate(Fault):
@@ -68,6 +77,10 @@ class Gate(Fault):
             self._count(stream, len(chunk.data) - start)
             await self._lifted.wait()
         await onward(Chunk(chunk.data[start:], chunk.at_s, chunk.ending))
+
+    def _done(self, size: str, connections: str) -> str:
+        sender = "server" if self._where == Direction.DOWNSTREAM else "client"
+        return f"held {size} of what the {sender} sent, on {connections}"
 
     def _start(self, chunk: Chunk, stream: Stream) -> int | None:
         """Where in the chunk the hold begins, if it does."""

@@ -27,7 +27,9 @@ async def test_a_gate_holds_from_the_pattern_on() -> None:
         gate.release()
         assert (before, gate.released) == (False, True)
         assert await client.receive(22) == b"secret, after and more"
-        assert gate.verdict() == Verdict.sound("gate downstream: 13 bytes on 1 connection")
+        assert gate.verdict() == Verdict.sound(
+            "held 13 bytes of what the server sent, on 1 connection"
+        )
 
 
 @asynchronous
@@ -42,6 +44,7 @@ async def test_a_gate_without_a_pattern_holds_everything() -> None:
         assert await client.hears_nothing()
         gate.release()
         assert await client.receive(7) == b"onetwo"
+        assert gate.verdict().detail == "held 3 bytes of what the client sent, on 1 connection"
 
 
 @asynchronous
