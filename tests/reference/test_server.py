@@ -7,9 +7,11 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from socket import IPPROTO_TCP, TCP_NODELAY
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from labkit.errors import ServiceUnavailable
@@ -19,6 +21,7 @@ from labkit.reference.connection import ConnectionLimits
 from labkit.reference.contexts import LONGEST_USER
 from labkit.reference.intake import LONGEST_NAME, Accepted, Incoming, Intake
 from labkit.reference.parts import Parts
+from labkit.reference.server import Server
 from labkit.reference.tokens import Tokens
 from labkit.reference.wire import Authenticate, Cancel, Quality, Submit, text_of
 from labkit.services.endpoints import Lease
@@ -44,6 +47,24 @@ async def undisturbed(place: Site) -> AsyncIterator[None]:
                 events = await client.events(run)
                 assert seqs(events) == list(range(len(events)))
                 assert len(events) == 6
+
+
+@asynchronous
+async def test_small_frames_leave_at_once(installed: Lease) -> None:
+    """None waits until its client has acknowledged the one before."""
+    at_once: list[int] = []
+
+    class Watched(Server):
+        async def _handle(self, connection: ServerConnection) -> None:
+            opened = connection.transport.get_extra_info("socket")
+            at_once.append(opened.getsockopt(IPPROTO_TCP, TCP_NODELAY))
+            await super()._handle(connection)
+
+    async with site(installed, parts=Parts(server=Watched)) as place:
+        user, _ = await place.user()
+        async with place.client(user):
+            assert all(at_once)
+    assert len(at_once) == 1
 
 
 @asynchronous
