@@ -116,6 +116,24 @@ async def test_a_message_whose_commit_is_not_answered_is_executed(installed: Lea
 
 
 @asynchronous
+async def test_a_message_whose_commit_never_came_is_not_taken(installed: Lease) -> None:
+    """Its sender gets the error, and nothing is stored."""
+    async with (
+        postgres_detour(installed.platform_url, random=Random(1)) as detour,
+        works(replace(installed, platform_url=detour.url)) as at_work,
+    ):
+        place = await at_work.place()
+        gate = detour.proxy.hold(Direction.UPSTREAM, when=b"Q\0\0\0\x0bcommit")
+        sending = asyncio.create_task(at_work.send(place, "hello", message="first"))
+        assert await gate.held(deadline_s=15)
+        await detour.proxy.cut()
+        detour.proxy.remove(gate)
+        with pytest.raises(ServiceUnavailable, match="was lost"):
+            await sending
+    assert await rows(installed, STORED, place.user) == [(0,)]
+
+
+@asynchronous
 async def test_a_message_whose_sender_was_not_answered_is_executed_when_it_comes_again(
     installed: Lease,
 ) -> None:
