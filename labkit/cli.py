@@ -183,7 +183,7 @@ def _run(**given: Any) -> int:
 @click.option(
     "--target",
     metavar="PACKAGE.MODULE:CLASS",
-    help="Show which checks this platform would skip, and why.",
+    help="Show which checks this platform would skip, and why, as far as that can be foretold.",
 )
 def _list(as_json: bool, target: str | None) -> int:
     """Show areas, their business value, checks, and what each check claims and needs."""

@@ -2,7 +2,8 @@
 
 A need is a method of a part, such as `data.create_user`, a table, such as `tables.threads`, or a
 part alone, where it is handed on as a whole. Names that stand for a part (`data = lab.data`) and
-functions that the notebook defines are followed; what the lab's own helpers do with a part is not.
+functions that the notebook defines are followed, and so is a context while a block has it under a
+name; what the lab's own helpers do with a part is not.
 """
 
 from __future__ import annotations
@@ -31,11 +32,18 @@ _MEANT: Final[Mapping[str, str]] = MappingProxyType(
     {
         **{part: part for part in PARTS},
         _TABLES: _TABLES,
-        "connect": "sockets.doors",
         "hostage": "data.transaction",
     }
 )
 """What the members of a lab are, or need, of its target."""
+
+_CONNECTING: Final = (
+    ("sockets.doors", "door"),
+    ("sockets.token", "token"),
+    ("sockets.headers", "login"),
+    ("sockets.read", ""),
+)
+"""What a lab's `connect` needs, each unless this argument is given."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -93,6 +101,16 @@ class _Finder(ast.NodeVisitor):
         else:
             self.needs[".".join(path.split(".")[:2])] = None
 
+    def visit_Call(self, node: ast.Call) -> None:
+        """Beside what it names, what connecting needs."""
+        match node.func:
+            case ast.Attribute(value=ast.Name(id=name), attr="connect") if name in self.labs:
+                given = {keyword.arg for keyword in node.keywords}
+                for need, instead in _CONNECTING:
+                    if instead not in given:
+                        self.needs[need] = None
+        self.generic_visit(node)
+
     def visit_Name(self, node: ast.Name) -> None:
         """A part that is handed on, or a function that is called."""
         self.names[node.id] = None
@@ -123,6 +141,9 @@ def _assigned(
                 pairs = list(zip(left, right, strict=False))
             case ast.Assign(targets=[ast.Name() as one], value=value):
                 pairs = [(one, value)]
+            case ast.withitem(context_expr=ast.Call(func=call), optional_vars=ast.Name(id=held)):
+                yield held, "contexts" if _path(call, labs, aliases) == "contexts.open" else None
+                continue
             case _:
                 continue
         for name, value in pairs:

@@ -281,7 +281,7 @@ from labkit.targets.protocols import Capability, Tables
 
 class Mine:
     name = "mine"
-    lacks = {Capability.CACHE: "it caches nothing"}
+    lacks = {Capability.CACHE: "it caches nothing", Capability.CONTEXTS_REVOKE: "nobody asked"}
     tables = Tables("users", "threads", "messages", "executions", "")
     data = cache = object()
 
@@ -303,12 +303,16 @@ def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, s
         isolated=needing("await lab.cache.read('u', 'k')", ", isolation=True"),
         rich=needing("await lab.witness.count(lab.tables.accounts)"),
         whole=needing("await lab.data.threads('u')"),
+        hidden=needing("await lab.routing.send(await lab.cache.read('u', 'k'))"),
+        partly=needing("await lab.contexts.revoke('u', 's')"),
+        apart=needing("await lab.contexts.revoke('u', 's')", ", isolation=True"),
     )
     (project / "mine.py").write_text(LACKING)
     arguments = ("list", "--target", "mine:Mine")
     shown = labkit(*arguments, folder=project, environment=own)
     assert shown.returncode == 0, shown.stderr
     assert "needs data.threads" in shown.stdout
+    assert "? unknown mine does not declare that it lacks routing, and its class" in shown.stdout
     assert "○ skipped mine lacks cache: it caches nothing\n" in shown.stdout
     assert "✗✗ broken mine lacks cache: it caches nothing. Isolation is not" in shown.stdout
     told = json.loads(labkit(*arguments, "--json", folder=project, environment=own).stdout)
@@ -318,6 +322,9 @@ def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, s
         "isolated": "broken",
         "rich": "skipped",
         "whole": None,
+        "hidden": "unknown",
+        "partly": "unknown",
+        "apart": "broken",
     }
     assert checks["rich"]["outlook"]["why"].endswith("the target has no table for accounts")
     assert checks["whole"]["needs"] == ["data.threads"]

@@ -60,7 +60,17 @@ def test_parts_are_those_of_the_seam() -> None:
         ("await open_bank(lab.data, witness)", ["data"]),
         ("await open_bank(data, tables.accounts)", ["data", "tables.accounts"]),
         ("show(lab.data)\nlab.data.threads(u)", ["data.threads"]),
-        ("async with lab.connect(u) as socket: pass", ["sockets.doors"]),
+        (
+            "async with lab.connect(u) as socket: pass",
+            ["sockets.doors", "sockets.token", "sockets.headers", "sockets.read"],
+        ),
+        ("lab.connect(u, door=d, token=t, login=Login.FIRST_FRAME)", ["sockets.read"]),
+        ("other.connect(u)", []),
+        (
+            "async with lab.contexts.open(u) as own:\n    await own.remember('k', 'v', ttl_ms=1)",
+            ["contexts.open", "contexts.remember"],
+        ),
+        ("async with lab.data.transaction(u) as own: own.execute('')", ["data.transaction"]),
         ("async with lab.hostage(u) as hostage: pass", ["data.transaction"]),
         ("await asyncio.gather(*map(converse, us))", ["data.create_user", "contexts.revoke"]),
         ("async def inner(): await lab.cache.read(u, 'k')\nawait inner()", ["cache.read"]),

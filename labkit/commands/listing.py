@@ -26,8 +26,8 @@ from labkit.targets.protocols import Described
 def show_areas(*, target: str | None, as_json: bool) -> int:
     """Print the project's areas, for people or as JSON; 0.
 
-    With a `target`, each check that it would not run, and why, as far as the check's source and
-    what the target declares tell it. Raises `TargetError` when it cannot be loaded,
+    With a `target`, each check that it would not run, and why, as far as the check's source, what
+    the target declares and its class tell it. Raises `TargetError` when it cannot be loaded,
     `NotebookError` for the notebooks that cannot be read, after the others were shown, and
     `UsageError` where there is no project.
     """
@@ -90,15 +90,31 @@ def _check_json(check: DeclaredCheck, target: Described | None) -> dict[str, Any
 
 
 def _outlook(check: DeclaredCheck, target: Described) -> tuple[Outcome, str] | None:
-    """How a check would end at the first gap that the target declares; None where it runs."""
-    gap = declared_gap(target, check.needs)
-    if gap is None:
-        return None
-    lacking, why = gap
+    """How a check would end at its first gap; None where nothing speaks against its running."""
+    for need in check.needs:
+        gap = declared_gap(target, [need])
+        has_part = getattr(target, part_of(need), None) is not None
+        if gap is not None and (has_part or check.isolation or _is_no_method(gap[0])):
+            return _end_at(*gap, check, target, has_part=has_part)
+        if not has_part and not need.startswith("tables."):
+            part = part_of(need)
+            told = f"{target.name} does not declare that it lacks {part}, and its class shows none"
+            return Outcome.UNKNOWN, f"{told}: broken, unless it has that part once it is open"
+    return None
+
+
+def _end_at(
+    lacking: str, why: str, check: DeclaredCheck, target: Described, *, has_part: bool
+) -> tuple[Outcome, str]:
     told = f"{target.name} lacks {lacking}: {why}"
-    if check.isolation and getattr(target, part_of(lacking), None) is not None:
+    if check.isolation and (has_part or not _is_no_method(lacking)):
         return Outcome.BROKEN, f"{told}. Isolation is not skippable in a part that is there"
     return Outcome.SKIPPED, told
+
+
+def _is_no_method(lacking: str) -> bool:
+    """Whether it is a part or a table: who lacks a method alone says that the part is there."""
+    return "." not in lacking or lacking.startswith("tables.")
 
 
 def _business_value_json(value: BusinessValue | None) -> dict[str, str] | None:
