@@ -17,7 +17,20 @@ LIMIT_BYTES: Final = 512 * 1024
 
 _TROUBLES: Final = 50
 _TEXT: Final = 300
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~&$@:])")
+_SPECIAL: Final = re.compile(
+    r"""
+    [\\`*\[\]<|~$@]
+    | (?<![^\W_])_ | _(?![^\W_])        # inside of a word it means itself
+    | (?<!\w)\# | \#(?=\d)             # a heading, its end, an issue
+    | &(?=[\#\w])                      # an entity
+    | (?<!\d):(?=[\w/+-])              # an address, an emoji; no time of day
+    | (?<=www)\.
+    | ^[+=>-]
+    """,
+    re.VERBOSE,
+)
+"""What Markdown, or a CI page's own kind of it, would change where it stands."""
+_NUMBERED: Final = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 
 
 def summary_md(run: RunResult) -> str:
@@ -33,7 +46,8 @@ def summary_md(run: RunResult) -> str:
 
 def escaped(text: str) -> str:
     """The text as one line of Markdown that means itself."""
-    return _SPECIAL.sub(r"\\\1", one_line(text, _TEXT))
+    line = _SPECIAL.sub(r"\\\g<0>", one_line(text, _TEXT))
+    return _NUMBERED.sub(r"\1\\\2", line)
 
 
 def code(text: str) -> str:

@@ -22,6 +22,14 @@ HOSTILE = [
     "*bold* _it_ # no heading\n# nor this",
     "<!-- hidden",
     "&lt;b&gt;",
+    "1. no list",
+    "2026) no list",
+    "- no list",
+    "+ no list",
+    "> no quote",
+    "no closing hash #",
+    "__init__ of _a_b_",
+    "=====",
 ]
 
 
@@ -65,7 +73,7 @@ def test_what_is_red_comes_before_the_table(tmp_path: Path) -> None:
     facts = (HOLDS, MISSES)
     text = summary_of(RunFolder(tmp_path, cells=[check_cell("rollback", Outcome.FAILED, facts)]))
 
-    assert text.startswith("# ✗ 1 check failed\\: rollback\n")
+    assert text.startswith("# ✗ 1 check failed: rollback\n")
     assert "expected ` 0 `, got ` 1 ` (1 of 2 expectations did not hold)" in text
     assert text.index("What is not green") < text.index("## Notebooks")
 
@@ -86,6 +94,30 @@ def test_an_escaped_text(payload: str) -> None:
     page = rendered(escaped(payload))
     assert page.said.strip() == " ".join(payload.split())
     assert page.tags == {"p"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["28.2 s", "2026-11-22 14:03:22 UTC", "PostgreSQL 18.4", "1 failed: a_b (why?) + c!", "x = 1"],
+)
+def test_what_markdown_leaves_alone_is_not_escaped(text: str) -> None:
+    """Who reads the summary as text reads no needless backslash."""
+    assert escaped(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("https://evil.example", r"https\://evil.example"),
+        ("www.evil.example", r"www\.evil.example"),
+        ("thanks @somebody", r"thanks \@somebody"),
+        ("see #12 and :tada:", r"see \#12 and \:tada:"),
+        ("$x$ ~~y~~", r"\$x\$ \~\~y\~\~"),
+    ],
+)
+def test_what_a_ci_page_adds_to_markdown_is_escaped(text: str, safe: str) -> None:
+    """A bare address, a mention, an issue, an emoji and a formula stay what they are."""
+    assert escaped(text) == safe
 
 
 @pytest.mark.parametrize("payload", ["`", "``x`", "` a", "a `", "x"])
