@@ -104,7 +104,7 @@ def _draw_legend(axes: Axes, cut: Cut | None) -> None:
         handles=handles,
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
-        ncols=len(handles),
+        ncols=3 if cut is None else 2,
         columnspacing=1.2,
         handletextpad=0.4,
         frameon=False,
