@@ -29,6 +29,9 @@ from labkit.tables import Table, table_from_json
 ROWS: Final = 200
 """How many rows of a table a page shows."""
 
+FOLDED: Final = 12
+"""How many expectations that held a page shows unfolded."""
+
 _PARAMETER_TAGS: Final = frozenset({"parameters", "injected-parameters"})
 _VALUE_TAG: Final = "business-value"
 
@@ -106,6 +109,7 @@ def _templates() -> Environment:
         verdict=texts.verdict,
         totals=texts.totals,
         rows=ROWS,
+        folded=FOLDED,
         page_name=page_name,
         counted=texts.counted,
     )

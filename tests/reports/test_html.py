@@ -245,9 +245,31 @@ class TestNotebookPage:
         facts = (*[HOLDS] * 1233, MISSES)
         page = page_of(RunFolder(tmp_path, cells=[check_cell("rollback", Outcome.FAILED, facts)]))
 
-        assert [row[0] for row in page.rows[1:]] == ["✗ no", *["✓ yes"] * 199]
+        shown = [row[0] for row in page.rows if row[0] != "holds"]
+        assert shown == ["✗ no", *["✓ yes"] * 199]
         assert "1 of 1,234 expectations did not hold" in page.text
         assert "showing the first 200, failing ones first; all are in results.json" in page.text
+
+    @pytest.mark.parametrize(("held", "folds"), [(12, 0), (13, 1)])
+    def test_many_expectations_that_held_are_folded(
+        self, tmp_path: Path, held: int, folds: int
+    ) -> None:
+        """They stand behind one line, and are in the page for who opens it."""
+        page = page_of(RunFolder(tmp_path, cells=[check_cell("rollback", facts=(HOLDS,) * held)]))
+        lines = ["".join(each.text) for each in page.all("summary")]
+
+        assert lines.count(f"All {held} expectations held") == folds
+        assert [row[0] for row in page.rows].count("✓ yes") == held
+
+    def test_what_did_not_hold_is_never_folded(self, tmp_path: Path) -> None:
+        """A miss stands in a table of its own, before the line of those that held."""
+        facts = (*(HOLDS,) * 43, replace(MISSES, label="the miss"))
+        text = page_of(
+            RunFolder(tmp_path, cells=[check_cell("rollback", Outcome.FAILED, facts)])
+        ).text
+
+        assert text.index("1 of 44 expectations did not hold") < text.index("the miss")
+        assert text.index("the miss") < text.index("The 43 expectations that held")
 
     def test_a_long_text_is_capped_with_its_count(self, tmp_path: Path) -> None:
         """A cell that printed a megabyte shows its beginning, its end, and how much is left out."""
