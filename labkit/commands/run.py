@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -71,14 +72,25 @@ def run(
         allow_hosts=tuple(allow_hosts),
         working_folder=root,
     )
-    # papermill warns of parameters that no cell declares; the plan has judged them already.
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    with importing_from(root):  # a target of the project's own, as in the kernels
+    # A target of the project's own is imported as in the kernels.
+    with importing_from(root), _without_papermills_warnings():
         _require_targets(plan)
         with progress(console(stderr=True)) as watch:
             folder, result = asyncio.run(run_plan(plan, settings, watch))
     _tell(result, folder, console())
     return result.exit_code
+
+
+@contextlib.contextmanager
+def _without_papermills_warnings() -> Iterator[None]:
+    """Without its warnings of parameters that no cell declares: the plan has judged those."""
+    log = logging.getLogger("papermill")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _require_targets(plan: Plan) -> None:
