@@ -137,6 +137,25 @@ class Seam:
             return False
 
 
+def guarded_target(target: Target, running: Callable[[], Check | None]) -> Target:
+    """A target with its parts as the lab has them: guarded, and a gap in them skips or breaks."""
+    return cast(Target, _Parts(target, Seam(target, running)))
+
+
+class _Parts:
+    def __init__(self, target: Target, seam: Seam) -> None:
+        self._target = target
+        self._seam = seam
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name == "tables":
+            return self._seam.tables()
+        is_part = name in {capability.part for capability in Capability}
+        return self._seam.part(Capability(name)) if is_part else getattr(self._target, name)
+
+
 class _Tables:
     def __init__(self, seam: Seam) -> None:
         self._seam = seam

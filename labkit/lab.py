@@ -22,9 +22,10 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from labkit.checks import Check, Surroundings
+from labkit.detoured import Detoured, detours
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import NotGreen, ServiceUnavailable, UsageError
-from labkit.guard import Seam, guarded_block
+from labkit.guard import Seam, guarded_block, guarded_target
 from labkit.hostage import Hostage, hostage
 from labkit.output_redaction import guard_output
 from labkit.own_server import OwnServer, own_server
@@ -45,7 +46,7 @@ from labkit.targets.data import DataAccess
 from labkit.targets.loading import load_target
 from labkit.targets.notifications import Door, Notifications, Sockets
 from labkit.targets.pipeline import Lifecycle, Pipeline
-from labkit.targets.protocols import Capability, Tables, TargetFactory
+from labkit.targets.protocols import Capability, Tables, Target, TargetFactory
 from labkit.targets.routing import Routing
 from labkit.witness import Witness
 
@@ -126,8 +127,7 @@ class Lab:
         self.lease, self._spec, self._factory = lease, target, load_target(target)
         await self._factory.install(lease)
         opened = await stack.enter_async_context(self._factory(lease))
-        # A target may tell what it keeps to itself beside the lease's secrets.
-        self._publisher.keep_secret(tuple(getattr(opened, "secrets", ())))
+        self._publisher.keep_secret(_own_secrets(opened))
         self._seam = Seam(opened, self._running)
         self.witness = await stack.enter_async_context(Witness(lease))
         self._publisher.emit(
@@ -234,6 +234,19 @@ class Lab:
             self._publisher.keep_secret(secrets_of(server.lease))
             yield server
 
+    def detoured(self) -> AbstractAsyncContextManager[Detoured]:
+        """The target once more on the same lease, its ways to both servers led through proxies."""
+        return guarded_block(self._detoured())
+
+    @contextlib.asynccontextmanager
+    async def _detoured(self) -> AsyncIterator[Detoured]:
+        async with detours(self.lease, random=self.random) as ways:
+            self._publisher.keep_secret(secrets_of(ways.lease))
+            async with self._factory(ways.lease) as opened:
+                self._publisher.keep_secret(_own_secrets(opened))
+                target = guarded_target(opened, self._running)
+                yield Detoured(ways.lease, ways.postgres, ways.redis, target)
+
     def hostage(self, user: str) -> AbstractAsyncContextManager[Hostage]:
         """A process of the target's, held in the middle of a transaction of `user`."""
         self._seam.require(Capability.DATA, "transaction")
@@ -286,6 +299,11 @@ class Lab:
 
 def _outcome(check: Check) -> Outcome:
     return check.record.outcome if check.record else Outcome.UNKNOWN
+
+
+def _own_secrets(target: Target) -> tuple[Secret, ...]:
+    """What a target may tell that it keeps to itself, beside the lease's secrets."""
+    return tuple(getattr(target, "secrets", ()))
 
 
 async def _leased(

@@ -24,6 +24,7 @@ FLOORS: Final = (
     (
         "lab",
         "bank",
+        "detoured",
         "display",
         "guard",
         "hostage",
