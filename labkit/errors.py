@@ -18,11 +18,17 @@
     ├── Denied (PermissionError)             the platform refuses: not this user's
     │   └── SessionIsolationError            a session used outside the request it belongs to
     ├── Rejected (ValueError)                the platform refuses: not valid
+    │   └── InvalidSettings                  settings are wrong, with each fault
     ├── RecordError (ValueError)             a record or journal line cannot be read
     └── NotGreen (AssertionError)            a notebook's verdict: some check is not green
 
 A message is one sentence with the value that was wrong, where it was, and what to do about it.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class LabError(Exception):
@@ -87,6 +93,28 @@ class SessionIsolationError(Denied):
 
 class Rejected(LabError, ValueError):
     """The platform refuses, since what it was given is not valid."""
+
+
+@dataclass(frozen=True)
+class SettingFault:
+    """What is wrong with one setting; it never holds a secret's value."""
+
+    key: str
+    reason: str
+    source: str
+    """Where the value came from, or would have: a file, an environment variable, an update."""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason} (from {self.source})"
+
+
+class InvalidSettings(Rejected):
+    """Settings are missing, malformed or unknown; all faults at once."""
+
+    def __init__(self, faults: Sequence[SettingFault]) -> None:
+        self.faults = tuple(faults)
+        told = "; ".join(map(str, self.faults))
+        super().__init__(f"{len(self.faults)} settings are wrong: {told}")
 
 
 class RecordError(LabError, ValueError):

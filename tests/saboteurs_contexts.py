@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import ClassVar
 
-from labkit.reference.cache import UserCache
+from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.executions import Executions, Locked
 from labkit.reference.keyspace import Kind
 from labkit.reference.platform import Parts, Platform

@@ -28,7 +28,7 @@ from labkit.reference.platform import Parts, Platform
 from labkit.reference.pool import Connection, Pool, PoolLimits, is_gone
 from labkit.reference.request_session import RequestSession
 from labkit.reference.schema import Schema
-from labkit.reference.store import RetryLimits, Store
+from labkit.reference.store import RetryLimits, Store, ThreadChanges
 from labkit.reference.tool_calls import Call, ToolCalls
 from labkit.reference.transactions import UserTransaction
 from labkit.reference.turns import Records, Turns
@@ -175,8 +175,9 @@ class _Keeping(Store):
         random: Random,
         transactions: type[UserTransaction] = UserTransaction,
         retries: RetryLimits | None = None,
+        changes: ThreadChanges | None = None,
     ) -> None:
-        super().__init__(pool, random, transactions, retries)
+        super().__init__(pool, random, transactions, retries, changes)
         self._kept: dict[str, tuple[AbstractAsyncContextManager[Connection], RequestSession]] = {}
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from labkit import errors
-from labkit.errors import LabError
+from labkit.errors import InvalidSettings, LabError, SettingFault
 
 BUILTINS: dict[type[LabError], tuple[type[Exception], ...]] = {
     errors.LabError: (Exception,),
@@ -25,9 +25,16 @@ BUILTINS: dict[type[LabError], tuple[type[Exception], ...]] = {
     errors.Denied: (PermissionError,),
     errors.SessionIsolationError: (PermissionError,),
     errors.Rejected: (ValueError,),
+    errors.InvalidSettings: (ValueError,),
     errors.RecordError: (ValueError,),
     errors.NotGreen: (AssertionError,),
 }
+
+
+FAULTS = (
+    SettingFault("log_level", "is missing", "default"),
+    SettingFault("request_timeout_ms", "must be above 0, not -1", "file"),
+)
 
 
 def defined() -> dict[str, type[LabError]]:
@@ -39,13 +46,23 @@ def defined() -> dict[str, type[LabError]]:
     }
 
 
-@pytest.mark.parametrize("error", BUILTINS)
+@pytest.mark.parametrize("error", [one for one in BUILTINS if one is not InvalidSettings])
 def test_is_caught_as_its_builtin(error: type[LabError]) -> None:
     """Who knows only the builtin catches the error too, with its sentence."""
     for builtin in (*BUILTINS[error], LabError):
         with pytest.raises(builtin) as caught:
             raise error("a sentence")
         assert str(caught.value) == "a sentence"
+
+
+def test_wrong_settings_are_told_with_each_fault() -> None:
+    """Who knows only the builtin reads them all in one sentence; the faults stand there too."""
+    with pytest.raises(ValueError, match="2 settings are wrong") as caught:
+        raise InvalidSettings(FAULTS)
+    assert isinstance(caught.value, InvalidSettings)
+    assert caught.value.faults == FAULTS
+    for told in ("log_level: is missing (from default)", "not -1 (from file)"):
+        assert told in str(caught.value)
 
 
 def test_the_table_knows_every_error() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
-from labkit.reference.cache import UserCache
+from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.executions import Executions
 from labkit.reference.history import History
 from labkit.reference.keyspace import KeySpace
@@ -45,9 +45,11 @@ class Assembly:
 def assemble(lease: Lease, parts: Parts) -> Assembly:
     """Put the parts together; nothing is opened yet."""
     pool = parts.pool(lease.platform_url)
-    redis = redis_client(lease.redis_url)
+    redis = redis_client(lease.redis_url, client=parts.redis)
     keys = parts.keyspace(lease.redis_prefix)
-    store = parts.store(pool, Random(lease.id), parts.transactions)
+    entries = parts.title_entries(redis, keys)
+    changes = parts.invalidation(entries)
+    store = parts.store(pool, Random(lease.id), parts.transactions, changes=changes)
     return Assembly(
         pool=pool,
         redis=redis,
@@ -55,6 +57,6 @@ def assemble(lease: Lease, parts: Parts) -> Assembly:
         store=store,
         executions=parts.executions(store),
         history=parts.history(store),
-        cache=parts.cache(redis, keys),
+        cache=parts.cache(redis, keys, parts.titles(store, entries)),
         quality=parts.quality(store, parts.outbox(), redis, keys, parts.clock()),
     )

@@ -11,6 +11,7 @@ class Kind(enum.StrEnum):
     """What a key of a user's holds."""
 
     CACHE = "cache"
+    TITLES = "titles"
     EVENTS = "events"
     DROPPED = "dropped"
     QUALITY = "quality"

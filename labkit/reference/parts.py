@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.reference.cache import UserCache
+from labkit.reference.cache.entries import TitleEntries
+from labkit.reference.cache.invalidation import Invalidation
+from labkit.reference.cache.titles import Titles
+from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.connection import Connection
 from labkit.reference.drops import Drops
 from labkit.reference.follower import Follower
@@ -13,6 +16,7 @@ from labkit.reference.history import History
 from labkit.reference.keyspace import KeySpace
 from labkit.reference.pool import Pool
 from labkit.reference.quality import Quality
+from labkit.reference.redis_client import RedisClient
 from labkit.reference.relay import Relay
 from labkit.reference.replay import Replay
 from labkit.reference.routing import MessageRouting
@@ -37,6 +41,10 @@ class Parts(WorkshopParts):
     store: type[Store] = Store
     history: type[History] = History
     keyspace: type[KeySpace] = KeySpace
+    redis: type[RedisClient] = RedisClient
+    title_entries: type[TitleEntries] = TitleEntries
+    invalidation: type[Invalidation] = Invalidation
+    titles: type[Titles] = Titles
     cache: type[UserCache] = UserCache
     sessions: type[Sessions] = Sessions
     contexts: type[SessionContexts] = SessionContexts

@@ -11,7 +11,7 @@ from typing import ClassVar, Final, Self
 
 from labkit.redaction import Secret
 from labkit.reference.assembly import Assembly, assemble
-from labkit.reference.cache import UserCache
+from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.client import Clients
 from labkit.reference.config import ServiceConfig
 from labkit.reference.connection import ConnectionLimits
@@ -124,7 +124,7 @@ class Platform:
 
     @property
     def cache(self) -> UserCache:
-        """Area 5: texts that are kept for a time."""
+        """Area 5: texts that are kept for a time, and titles that are read through it."""
         return self._assembly.cache
 
     @property

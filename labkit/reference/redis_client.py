@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -22,7 +22,12 @@ ANSWER_S: Final = 5.0
 """How long a command, or a wait for a free connection, may take, in seconds."""
 
 
-def redis_client(url: Secret, *, connections: int = CONNECTIONS) -> RedisClient:
+_KEYS_AT_ONCE: Final = 500
+
+
+def redis_client(
+    url: Secret, *, connections: int = CONNECTIONS, client: type[RedisClient] = Redis
+) -> RedisClient:
     """A client for texts, which connects when it is used; its owner calls `aclose()`."""
     pool = BlockingConnectionPool.from_url(
         url.reveal(),
@@ -35,7 +40,7 @@ def redis_client(url: Secret, *, connections: int = CONNECTIONS) -> RedisClient:
         socket_timeout=ANSWER_S,
         decode_responses=True,
     )
-    return Redis.from_pool(pool)
+    return client.from_pool(pool)
 
 
 async def run_script(redis: RedisClient, script: str, key: str, *arguments: str | int) -> Any:
@@ -43,6 +48,17 @@ async def run_script(redis: RedisClient, script: str, key: str, *arguments: str 
     # redis-py types one method for both of its clients.
     answer: Awaitable[Any] | Any = redis.eval(script, 1, key, *map(str, arguments))
     return await answer
+
+
+async def keys_below(redis: RedisClient, prefix: str) -> AsyncIterator[Sequence[str]]:
+    """The keys that begin with an escaped prefix, in portions and never with the server held up."""
+    cursor = 0
+    while True:
+        cursor, found = await redis.scan(cursor, f"{prefix}*", _KEYS_AT_ONCE)
+        if found:
+            yield [str(key) for key in found]
+        if cursor == 0:
+            return
 
 
 @contextmanager

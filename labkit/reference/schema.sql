@@ -18,6 +18,7 @@ create table threads (
     id          text primary key,
     user_id     text not null references users,
     title       text not null,
+    version     bigint not null default 1,
     created_at  timestamptz not null default now(),
     position    bigint generated always as identity,
     unique (user_id, id)
@@ -176,6 +177,16 @@ create trigger keep_to_the_states before insert or update of status on execution
     for each row execute function keep_to_the_states();
 create trigger note_the_state after insert or update of status on executions
     for each row execute function note_the_state();
+
+-- Every change of a thread counts, whoever makes it: what was cached of it can be told from newer.
+create function count_the_change() returns trigger language plpgsql as $$
+begin
+    new.version := old.version + 1;
+    return new;
+end $$;
+
+create trigger count_the_change before update on threads
+    for each row execute function count_the_change();
 
 create function call_the_relay() returns trigger language plpgsql as $$
 begin

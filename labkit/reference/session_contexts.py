@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from labkit.ids import ContextID, SessionID
-from labkit.reference.cache import UserCache
+from labkit.reference.cache.texts import UserTexts
 from labkit.reference.history import History
 from labkit.reference.sessions import LIFETIME_MS, Sessions
 from labkit.targets.data import ThreadView
@@ -33,7 +33,7 @@ class Work:
     """What contexts work with; it knows no user of its own."""
 
     sessions: Sessions
-    cache: UserCache
+    cache: UserTexts
     history: History
     runner: Runner
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import asyncpg
 
@@ -58,6 +58,29 @@ class RetryLimits:
         return random.uniform(0, min(self.longest_pause_s, self.shortest_pause_s * 2**attempt))
 
 
+class ThreadChanges(Protocol):
+    """Who must be told of threads that are changed or deleted."""
+
+    async def announce(self, user: str, thread: str) -> str:
+        """Before the commit, with the row locked; an error that it raises prevents the change.
+
+        What it returns is given back to `conclude`, unless the commit fails.
+        """
+        ...
+
+    async def conclude(self, user: str, thread: str, announced: str) -> None:
+        """After the commit, which stands; so it raises nothing."""
+        ...
+
+
+class _ToldToNobody:
+    async def announce(self, _user: str, _thread: str) -> str:
+        return ""
+
+    async def conclude(self, _user: str, _thread: str, _announced: str) -> None:
+        return
+
+
 class Store:
     """Area 4 of the platform: the `DataAccess` of the seam on one pool."""
 
@@ -67,11 +90,13 @@ class Store:
         random: Random,
         transactions: type[UserTransaction] = UserTransaction,
         retries: RetryLimits | None = None,
+        changes: ThreadChanges | None = None,
     ) -> None:
         self._pool = pool
         self._random = random
         self._transactions = transactions
         self._retries = retries or RetryLimits()
+        self._changes = changes or _ToldToNobody()
 
     @property
     def pool_size(self) -> int:
@@ -142,13 +167,13 @@ class Store:
 
     async def rename_thread(self, user: str, thread: str, title: str) -> None:
         """Rename a thread; `Denied` when it is not the user's."""
-        await self._change(
-            user, "thread", thread, "update threads set title = $2 where id = $1", title
+        await self._change_thread(
+            user, thread, "update threads set title = $2 where id = $1", title
         )
 
     async def delete_thread(self, user: str, thread: str) -> None:
         """Delete a thread with its messages and executions; `Denied` when not the user's."""
-        await self._change(user, "thread", thread, "delete from threads where id = $1")
+        await self._change_thread(user, thread, "delete from threads where id = $1")
 
     async def add_message(self, user: str, thread: str, text: str) -> str:
         """Append a message; return its id. `Denied` when the thread is not the user's."""
@@ -225,9 +250,14 @@ class Store:
 
         return await self.serializable(user, move)
 
-    async def _change(self, user: str, kind: str, row: str, sql: str, *arguments: object) -> None:
-        """Change the one row whose id is `$1` of the statement; `Denied` when it touches none."""
+    async def _change_thread(self, user: str, thread: str, sql: str, *arguments: object) -> None:
+        """Change the thread whose id is `$1` of the statement; `Denied` when it touches none.
+
+        When the commit fails, it may have been applied nevertheless; then nothing is concluded.
+        """
         async with self.transaction(user) as transaction:
-            with refusals(denied=no_such(user, kind, row)):
-                if not await transaction.execute(sql, row, *arguments):
-                    raise Denied(no_such(user, kind, row))
+            with refusals(denied=no_such(user, "thread", thread)):
+                if not await transaction.execute(sql, thread, *arguments):
+                    raise Denied(no_such(user, "thread", thread))
+            announced = await self._changes.announce(user, thread)
+        await self._changes.conclude(user, thread, announced)

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class CachedTitle:
+    """A thread's title as a session was told it."""
+
+    title: str
+    is_hit: bool
+    """Whether the cache had it, so that the database was not asked."""
+
+
+class CacheSession(Protocol):
+    """What one session of a user reads through the cache; what it has seen never goes back."""
+
+    async def title(self, thread: str) -> CachedTitle:
+        """A thread's title; `Denied` when the thread is not the user's, or is gone."""
+        ...
 
 
 class Cache(Protocol):
@@ -34,6 +53,14 @@ class Cache(Protocol):
 
     async def invalidate_all(self, user: str) -> int:
         """Forget all that is kept for the user, and nothing of another; how many keys it was."""
+        ...
+
+    def session(self, user: str) -> AbstractAsyncContextManager[CacheSession]:
+        """A session that reads rows of the database through the cache.
+
+        Once `data.rename_thread` has returned, no title from before it is read by anybody. When
+        the process that renames dies in between, old titles may be read for a bounded time only.
+        """
         ...
 
     def prefix(self, user: str) -> str:

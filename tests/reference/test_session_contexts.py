@@ -11,7 +11,7 @@ import pytest
 
 from labkit.errors import Denied, Rejected
 from labkit.ids import UserID
-from labkit.reference.cache import UserCache
+from labkit.reference.cache.texts import UserTexts
 from labkit.reference.executions import Executions
 from labkit.reference.history import History
 from labkit.reference.keyspace import KeySpace
@@ -57,7 +57,7 @@ class Stage:
 async def stage(lease: Lease) -> AsyncIterator[Stage]:
     """Contexts on the lease."""
     async with opened(lease) as data, aclosing(redis_client(lease.redis_url)) as redis:
-        cache = UserCache(redis, KeySpace(lease.redis_prefix))
+        cache = UserTexts(redis, KeySpace(lease.redis_prefix))
         runner = Suspending(Executions(data))
         yield Stage(data, SessionContexts(Work(Sessions(data), cache, History(data), runner)))
 

@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from labkit.errors import Rejected
-from labkit.reference.cache import UserCache
+from labkit.reference.cache.texts import UserTexts
 from labkit.reference.keyspace import KeySpace, Kind
 from labkit.reference.redis_client import redis_client
 from labkit.services.endpoints import Lease
@@ -19,13 +19,13 @@ LONG_MS = 600_000
 
 
 @asynccontextmanager
-async def caching(lease: Lease) -> AsyncIterator[UserCache]:
+async def caching(lease: Lease) -> AsyncIterator[UserTexts]:
     """A cache in the leased Redis."""
     async with aclosing(redis_client(lease.redis_url)) as redis:
-        yield UserCache(redis, KeySpace(lease.redis_prefix))
+        yield UserTexts(redis, KeySpace(lease.redis_prefix))
 
 
-async def expired(cache: UserCache, user: str, key: str) -> bool:
+async def expired(cache: UserTexts, user: str, key: str) -> bool:
     """Whether the text goes away, waiting no longer than the deadline."""
     give_up_at = time.monotonic() + 15
     while await cache.read(user, key) is not None:
@@ -64,7 +64,7 @@ async def test_users_and_keys_that_look_alike_do_not_meet(lease: Lease) -> None:
         ("*", "c"),
         ("a", "*"),
         ("a\n", ""),
-        ("", "a"),
+        ("%", ""),
     ]
     async with caching(lease) as cache, Witness(lease) as witness:
         for number, (user, key) in enumerate(pairs):
@@ -75,6 +75,25 @@ async def test_users_and_keys_that_look_alike_do_not_meet(lease: Lease) -> None:
         for user in {user for user, _ in pairs}:
             own = [key for key in keys if key.startswith(cache.prefix(user))]
             assert len(own) == sum(other == user for other, _ in pairs)
+
+
+@pytest.mark.parametrize("user", ["", "nul\0", "half \ud800", "x" * 201])
+@asynchronous
+async def test_an_id_that_no_user_can_have_is_rejected(lease: Lease, user: str) -> None:
+    """The same ids as everywhere in the platform, by every method."""
+    async with caching(lease) as cache, Witness(lease) as witness:
+        for work in (
+            cache.read(user, "a"),
+            cache.write(user, "a", "1", ttl_ms=LONG_MS),
+            cache.ttl_ms(user, "a"),
+            cache.extend(user, "a", ttl_ms=LONG_MS),
+            cache.increment(user, "a", ttl_ms=LONG_MS),
+            cache.invalidate(user, "a"),
+            cache.invalidate_all(user),
+        ):
+            with pytest.raises(Rejected, match="a user's id must be a text"):
+                await work
+        assert await witness.keys() == frozenset()
 
 
 @asynchronous
@@ -114,18 +133,21 @@ async def test_extending_revives_nothing(lease: Lease) -> None:
 
 
 @asynchronous
-async def test_a_time_below_one_is_rejected(lease: Lease) -> None:
-    """It would forget what is there; the text stays as it was."""
+async def test_a_time_that_makes_no_sense_is_rejected(lease: Lease) -> None:
+    """It would forget what is there, or not be taken by Redis; the text stays as it was."""
     async with caching(lease) as cache:
         await cache.write("ann", "a", "7", ttl_ms=LONG_MS)
-        for ttl_ms in (0, -1):
+        for ttl_ms in (0, -1, 2**63 - 1):
             with pytest.raises(Rejected, match=f"cannot be kept for {ttl_ms} ms"):
                 await cache.write("ann", "a", "8", ttl_ms=ttl_ms)
             with pytest.raises(Rejected, match=f"cannot be kept for {ttl_ms} ms"):
                 await cache.extend("ann", "a", ttl_ms=ttl_ms)
             with pytest.raises(Rejected, match=f"cannot be kept for {ttl_ms} ms"):
                 await cache.increment("ann", "a", ttl_ms=ttl_ms)
+            with pytest.raises(Rejected, match=f"cannot be kept for {ttl_ms} ms"):
+                await cache.increment("ann", "new", ttl_ms=ttl_ms)
         assert await cache.read("ann", "a") == "7"
+        assert await cache.read("ann", "new") is None
 
 
 @asynchronous

@@ -1,12 +1,13 @@
-"""What the platform keeps for a user for a time: the cache of the seam, in Redis."""
+"""Texts that the platform keeps for a user for a time, in Redis."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from labkit.errors import Rejected
+from labkit.reference.contexts import UserContext
 from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.redis_client import RedisClient, redis_refusals, run_script
+from labkit.reference.redis_client import RedisClient, keys_below, redis_refusals, run_script
 
 _INCREMENT: Final = """
     local count = redis.call('incr', KEYS[1])
@@ -14,11 +15,17 @@ _INCREMENT: Final = """
     return count
 """
 
-_KEYS_AT_ONCE: Final = 500
+_LONGEST_MS: Final = 365 * 24 * 60 * 60 * 1000
+"""Far below what Redis can count: a time that it refused would leave a new counter without one."""
 
 
-class UserCache:
-    """Texts under each user's own keys, none of them without a time to live."""
+class UserTexts:
+    """Texts under each user's own keys, none of them without a time to live.
+
+    Every method raises `Rejected` for an id that no user can have, and for a time below 1 ms or
+    longer than a year. Without Redis it is `ServiceUnavailable`; whether a text was written or a
+    counter increased is then unknown, since nothing is sent twice.
+    """
 
     def __init__(self, redis: RedisClient, keys: KeySpace) -> None:
         self._redis = redis
@@ -31,7 +38,7 @@ class UserCache:
         return None if text is None else str(text)
 
     async def write(self, user: str, key: str, value: str, *, ttl_ms: int) -> None:
-        """Keep a text for a time, in milliseconds; `Rejected` for a time below 1."""
+        """Keep a text for a time, in milliseconds, which replaces any time that was left."""
         with redis_refusals(f"write {key!r:.120} of user {user!r}"):
             await self._redis.set(self._key(user, key), value, px=_checked(ttl_ms))
 
@@ -61,25 +68,27 @@ class UserCache:
             return bool(await self._redis.unlink(self._key(user, key)))
 
     async def invalidate_all(self, user: str) -> int:
-        """Forget all that is cached for the user, and nothing of another; how many keys it was."""
-        pattern, cursor, forgotten = f"{self._keys.of_kind(user, Kind.CACHE)}*", 0, 0
+        """Forget all texts of the user, and nothing of another; how many there were."""
+        forgotten = 0
         with redis_refusals(f"forget all that is cached for user {user!r}"):
-            while True:
-                cursor, found = await self._redis.scan(cursor, pattern, _KEYS_AT_ONCE)
-                if found:
-                    forgotten += int(await self._redis.unlink(*found))
-                if cursor == 0:
-                    return forgotten
+            async for keys in keys_below(self._redis, self._below(user)):
+                forgotten += int(await self._redis.unlink(*keys))
+        return forgotten
 
     def prefix(self, user: str) -> str:
         """What all of the user's keys in the leased Redis start with, for the witness."""
         return self._keys.of_user(user)
 
     def _key(self, user: str, key: str) -> str:
-        return self._keys.named(user, Kind.CACHE, key)
+        return self._keys.named(UserContext(user).user, Kind.CACHE, key)
+
+    def _below(self, user: str) -> str:
+        return self._keys.of_kind(UserContext(user).user, Kind.CACHE)
 
 
 def _checked(ttl_ms: int) -> int:
-    if ttl_ms < 1:
-        raise Rejected(f"a text cannot be kept for {ttl_ms} ms: give at least 1")
+    if not 1 <= ttl_ms <= _LONGEST_MS:
+        raise Rejected(
+            f"a text cannot be kept for {ttl_ms} ms: give 1 to {_LONGEST_MS}, which is a year"
+        )
     return ttl_ms
