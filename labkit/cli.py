@@ -167,6 +167,14 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
     metavar="SECONDS",
     help="End a notebook that takes longer.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Execute N notebooks at the same time.",
+)
 def _run(**given: Any) -> int:
     """Execute notebooks and report what they found.
 

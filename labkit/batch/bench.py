@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from labkit.targets.loading import load_target
 
 
 class Bench:
-    """Prepares the places of a run's notebooks, one after the other."""
+    """Prepares the places of a run's notebooks, also of several at the same time."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Bench:
         self._environment = environment
         self._working_folder = working_folder
         self._templates: dict[str, Lease | None] = {}
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._numbers = itertools.count(1)
 
     @contextlib.asynccontextmanager
@@ -79,13 +81,17 @@ class Bench:
 
     async def _template(self, target: str, *, deadline_s: float) -> Lease | None:
         """A lease with the target's schema in it; None when the notebook must say what is wrong."""
-        if target not in self._templates:
-            self._templates[target] = None
-            try:
-                self._templates[target] = await self._make_template(target, deadline_s)
-            except TargetError as error:
-                self._recorder.record(LeaseNote(time.time(), str(error)))
+        async with self._making[target]:
+            if target not in self._templates:
+                self._templates[target] = await self._try_to_make_template(target, deadline_s)
         return self._templates[target]
+
+    async def _try_to_make_template(self, target: str, deadline_s: float) -> Lease | None:
+        try:
+            return await self._make_template(target, deadline_s)
+        except TargetError as error:
+            self._recorder.record(LeaseNote(time.time(), str(error)))
+            return None
 
     async def _make_template(self, target: str, deadline_s: float) -> Lease:
         factory = load_target(target)

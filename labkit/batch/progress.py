@@ -131,44 +131,75 @@ def progress(console: Console) -> Iterator[Progress]:
         yield _Screen(live)
 
 
+class _Running:
+    """The notebooks that run, each with what it is at; several may run at the same time."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, _GoingOn] = {}
+
+    def follow(self, entry: Entry) -> None:
+        """Take note of what an entry tells of a notebook."""
+        match entry:
+            case NotebookStarted():
+                self._at[entry.notebook] = _GoingOn(f"{entry.notebook}: starting its kernel")
+            case CheckBegan():
+                self._at[entry.notebook] = _GoingOn(f"{entry.notebook}: {entry.check}")
+            case CheckEnded() | CheckKilled():
+                self._at[entry.notebook] = _GoingOn(entry.notebook)
+            case NotebookEnded():
+                self._at.pop(entry.notebook, None)
+            case RunEnded() | InfrastructureFailed():
+                self._at.clear()
+
+    def line(self, entry: Entry) -> Text | None:
+        """The line for an entry; with its notebook, where one could take it for another's."""
+        line = describe(entry)
+        if line is not None and len(self._at) > 1 and isinstance(entry, CheckEnded):
+            line.append(f" in {entry.notebook}", style="dim")
+        return line
+
+    @property
+    def lines(self) -> tuple[RenderableType, ...]:
+        """What is going on, a line for each notebook, in the order in which they began."""
+        return tuple(self._at.values())
+
+
 class _Lines:
     """Prints a line for each entry."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._running = _Running()
 
     def __call__(self, entry: Entry) -> None:
-        line = describe(entry)
+        line = self._running.line(entry)
+        self._running.follow(entry)
         if line is not None:
             self._console.print(line, soft_wrap=True)
 
 
 class _Screen:
-    """Prints finished things above a line that says what is going on, and for how long."""
+    """Prints finished things above lines that say what is going on, and for how long."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._notebook = ""
+        self._running = _Running()
 
     def __call__(self, entry: Entry) -> None:
-        line = describe(entry)
+        line = self._running.line(entry)
+        self._running.follow(entry)
         if line is not None:
             self._live.console.print(line)
-        self._live.update(self._below(entry))
+        self._live.update(Group(*(self._running.lines or self._otherwise(entry))))
 
-    def _below(self, entry: Entry) -> RenderableType:
+    def _otherwise(self, entry: Entry) -> tuple[RenderableType, ...]:
         match entry:
             case RunStarted():
-                return _GoingOn("starting the services")
-            case NotebookStarted():
-                self._notebook = entry.notebook
-                return _GoingOn(f"{entry.notebook}: starting its kernel")
-            case CheckBegan():
-                return _GoingOn(f"{entry.notebook}: {entry.check}")
-            case NotebookEnded() | RunEnded() | InfrastructureFailed():
-                return Group()
+                return (_GoingOn("starting the services"),)
+            case ServicesReady() | LeaseNote():
+                return (_GoingOn("preparing"),)
             case _:
-                return _GoingOn(self._notebook or "preparing")
+                return ()
 
 
 class _GoingOn:

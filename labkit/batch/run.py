@@ -11,6 +11,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,6 +65,8 @@ class RunSettings:
     """Where the kernels start."""
     grace_s: float = GRACE_S
     """How long a kernel may take to give way after a deadline or an interrupt."""
+    workers: int = 1
+    """How many notebooks are executed at the same time; at least 1."""
 
 
 async def run_plan(
@@ -71,9 +74,9 @@ async def run_plan(
 ) -> tuple[Path, RunResult]:
     """Execute the plan; the run's folder and what its reports say.
 
-    SIGINT and SIGTERM end it early and in order: the running cell is interrupted, its lease given
-    back, and a partial report written. Raises `UsageError` before anything was started; an error
-    that is labkit's own comes through once the report of what was done is written.
+    SIGINT and SIGTERM end it early and in order: the running cells are interrupted, their leases
+    given back, and a partial report written. Raises `UsageError` before anything was started; an
+    error that is labkit's own comes through once the report of what was done is written.
     """
     known = secrets_in(settings.environment)
     _refuse_secret_parameters(plan, Redactor(known))
@@ -123,7 +126,6 @@ class _Run:
         self._folder = folder
         self._recorder = recorder
         self._waiting = list(plan.jobs)
-        self._execution: Execution | None = None
         self._cancelled = False
         self._going: asyncio.Future[None] | None = None
         self.failure: Exception | None = None
@@ -170,9 +172,7 @@ class _Run:
             return
         self._cancelled = True
         self._record(RunCancelled(time.time(), number.name))
-        if self._execution is not None:
-            self._execution.stop(Ending.CANCELLED)
-        elif self._going is not None:
+        if self._going is not None:
             self._going.cancel()
 
     async def _work(self) -> None:
@@ -192,8 +192,25 @@ class _Run:
                 environment=settings.environment,
                 working_folder=settings.working_folder,
             )
-            while self._waiting and not self._cancelled:
-                await self._run_job(bench, self._waiting.pop(0))
+            await self._work_side_by_side(bench)
+
+    async def _work_side_by_side(self, bench: Bench) -> None:
+        """Execute the notebooks, several at a time, each begun in its turn.
+
+        An error that nobody foresaw ends the others in order, and is raised as it is.
+        """
+        workers = self._settings.workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="labkit-notebook") as threads:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(workers, len(self._waiting))):
+                        group.create_task(self._work_off(bench, threads))
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from errors
+
+    async def _work_off(self, bench: Bench, threads: Executor) -> None:
+        while self._waiting:
+            await self._run_job(bench, self._waiting.pop(0), threads)
 
     def _meet(self, services: Services) -> None:
         urls = (services.postgres.url, services.redis.url)
@@ -202,15 +219,18 @@ class _Run:
         versions = (services.postgres.version, services.redis.version)
         self._record(ServicesReady(time.time(), versions))
 
-    async def _run_job(self, bench: Bench, job: Job) -> None:
+    async def _run_job(self, bench: Bench, job: Job, threads: Executor) -> None:
         self._record(NotebookStarted(time.time(), job.name))
         started = time.monotonic()
         ended = Ended(Ending.NO_KERNEL, "labkit itself failed, see what the run tells")
+        execution: Execution | None = None
         try:
             async with bench.place(job) as place:
-                ended = await self._execute(job, place)
+                execution = self._execution(job, place)
+                ended = await self._execute(job, execution, threads)
         except asyncio.CancelledError:
-            ended = Ended(Ending.CANCELLED, "the run was cancelled before the kernel ran")
+            before = Ended(Ending.CANCELLED, "the run was cancelled before the kernel ran")
+            ended = (execution and execution.ended) or before
             raise
         except InfrastructureError as error:
             ended = Ended(Ending.NO_LEASE, str(error))
@@ -219,19 +239,27 @@ class _Run:
             told = (job.name, ended.ending, ended.detail, ended.cell, seconds)
             self._record(NotebookEnded(time.time(), *told))
 
-    async def _execute(self, job: Job, place: KernelPlace) -> Ended:
-        output = self._folder / f"{job.name}.ipynb"
-        self._execution = Execution(
+    def _execution(self, job: Job, place: KernelPlace) -> Execution:
+        return Execution(
             place,
             NotebookObserver(job.name, self._recorder),
             redactor=self._recorder.redactor,
             deadline_s=job.deadline_s,
             grace_s=self._settings.grace_s,
         )
+
+    async def _execute(self, job: Job, execution: Execution, threads: Executor) -> Ended:
+        """Execute a notebook in a thread; a cancellation waits until its kernel has given way."""
+        output = self._folder / f"{job.name}.ipynb"
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(threads, _papermill, job, output, execution)
         try:
-            return await asyncio.to_thread(_papermill, job, output, self._execution)
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            execution.stop(Ending.CANCELLED)
+            await working
+            raise
         finally:
-            self._execution = None
             finish_notebook(output, job, self._recorder.redactor)
 
 

@@ -45,6 +45,7 @@ def run(
     texts: Sequence[tuple[str, str]],
     raws: Sequence[tuple[str, str]],
     target: str | None,
+    workers: int,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
@@ -71,6 +72,7 @@ def run(
         cache=default_cache(variables),
         allow_hosts=tuple(allow_hosts),
         working_folder=root,
+        workers=workers,
     )
     # A target of the project's own is imported as in the kernels.
     with importing_from(root), _without_papermills_warnings():

@@ -106,6 +106,7 @@ def run(
     environment: Mapping[str, str],
     deadline_s: float = 60.0,
     texts: tuple[tuple[str, str], ...] = (),
+    workers: int = 1,
 ) -> Ran:
     """Run notebooks in this process, with `root` for their outputs."""
     plan = make_plan(
@@ -123,6 +124,7 @@ def run(
         allow_hosts=(),
         working_folder=root,
         grace_s=GRACE_S,
+        workers=workers,
     )
     return Ran(*asyncio.run(run_plan(plan, settings, _ignore)))
 

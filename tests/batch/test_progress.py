@@ -110,3 +110,27 @@ def test_hostile_texts_are_shown_as_they_are(*, terminal: bool) -> None:
     assert note in shown(terminal=terminal, entries=(LeaseNote(1.0, note),))
     check = CheckBegan(1.0, "[bold]book", "one[/]")
     assert ("[bold]book: one[/]" in shown(terminal=terminal, entries=(check,))) is terminal
+
+
+SIDE_BY_SIDE: tuple[Entry, ...] = (
+    NotebookStarted(1.0, "left"),
+    NotebookStarted(1.0, "right"),
+    CheckBegan(1.0, "left", "one"),
+    CheckBegan(1.0, "right", "one"),
+    CheckEnded(1.0, "right", "one", Outcome.PASSED, "", 0.25),
+    NotebookEnded(1.0, "left", Ending.REACHED_THE_END, "", None, 3.0),
+    CheckEnded(1.0, "right", "two", Outcome.PASSED, "", 0.25),
+)
+
+
+def test_notebooks_side_by_side_are_told_apart() -> None:
+    """A check's line names its notebook while others run, and each has a living line of its own."""
+    told = shown(terminal=False, entries=SIDE_BY_SIDE).splitlines()
+    assert told[2:] == [
+        "  ✓ passed one 0.2 s in right",
+        "  left reached its end in 3.0 s",
+        "  ✓ passed two 0.2 s",
+    ]
+    living = shown(terminal=True, entries=SIDE_BY_SIDE[:4])
+    assert "left: one 0 s" in living
+    assert "right: one 0 s" in living
