@@ -18,12 +18,13 @@ LONGEST_MODULE_LINES: Final = 400
 
 FLOORS: Final = (
     ("__main__", "cli", "commands"),
-    ("batch", "doctor", "layout"),
+    ("batch", "doctor", "layout", "prove"),
     ("reports",),
     ("reference",),
     (
         "lab",
         "bank",
+        "cache_strategies",
         "detoured",
         "display",
         "guard",
@@ -33,6 +34,7 @@ FLOORS: Final = (
         "pictures",
         "schedules",
         "sockets",
+        "stale_sets",
     ),
     ("witness",),
     ("targets",),
@@ -50,7 +52,17 @@ FLOORS: Final = (
         "project",
         "skips",
     ),
-    ("agui", "events", "journal", "record_view", "records", "tables", "json_values", "usage"),
+    (
+        "agui",
+        "events",
+        "journal",
+        "json_values",
+        "record_view",
+        "records",
+        "sabotage",
+        "tables",
+        "usage",
+    ),
     ("", "environment", "errors", "ids", "redaction"),
 )
 """The modules and packages of labkit, from the doors down to the leaves."""
