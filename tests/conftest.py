@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from labkit.services.endpoints import Lease, Services
+from labkit.services.endpoints import Lease, Origin, Services
 from labkit.services.given import POSTGRES_URL, REDIS_URL
 from labkit.services.leases import LeaseHolder
 from labkit.services.open import open_services
@@ -24,15 +25,36 @@ def pytest_report_header() -> str:
     return f"services: {', '.join(origins)}"
 
 
+@contextmanager
+def _opened(environment: Mapping[str, str], cache: Path) -> Iterator[Services]:
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        opening = open_services(environment, cache=cache)
+        yield runner.run(stack.enter_async_context(opening))
+        runner.run(stack.aclose())
+
+
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """A PostgreSQL and a Redis with the rights to make leases on them."""
-    cache = tmp_path_factory.mktemp("cache")
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        opening = open_services(dict(os.environ), cache=cache)
-        yield runner.run(stack.enter_async_context(opening))
-        runner.run(stack.aclose())
+    with _opened(os.environ, tmp_path_factory.mktemp("cache")) as services:
+        yield services
+
+
+@pytest.fixture(scope="session")
+def own_services(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Services]:
+    """Servers that only this process and its children know, for tests that look at all leases.
+
+    On given ones others take and sweep leases meanwhile, such as another worker of these tests.
+    """
+    if {services.postgres.version.origin, services.redis.version.origin} == {Origin.EMBEDDED}:
+        yield services
+        return
+    environment = {**os.environ, POSTGRES_URL: "", REDIS_URL: ""}
+    with _opened(environment, tmp_path_factory.mktemp("cache")) as own:
+        yield own
 
 
 @pytest.fixture

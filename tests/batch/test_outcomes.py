@@ -212,18 +212,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def before(services: Services) -> frozenset[str]:
+def before(own_services: Services) -> frozenset[str]:
     """What stood on the servers before any run."""
-    return things_on(services)
+    return things_on(own_services)
 
 
 @pytest.fixture(scope="module")
-def ran(place: Path, services: Services, before: frozenset[str]) -> Iterator[Ran]:
+def ran(place: Path, own_services: Services, before: frozenset[str]) -> Iterator[Ran]:
     """One run of all these notebooks."""
     paths = [book.write(place / f"{name}.ipynb") for name, book in BOOKS.items()]
-    environment = variables(services, SOME_SECRET=SECRET)
+    environment = variables(own_services, SOME_SECRET=SECRET)
     yield run(place, *paths, environment=environment)
-    assert things_on(services) <= before
+    assert things_on(own_services) <= before
 
 
 @pytest.mark.parametrize("name", BOOKS)
@@ -297,16 +297,16 @@ def test_a_flood_of_outputs_arrives_whole(ran: Ran) -> None:
 
 
 def test_a_run_in_which_all_passed_exits_with_0(
-    tmp_path: Path, services: Services, before: frozenset[str]
+    tmp_path: Path, own_services: Services, before: frozenset[str]
 ) -> None:
     """Its parameters are those given; the folder of the latest run is this one."""
     shown = check("sized", 'check.equal(size, 7, "size", reason="other")')
     book = notebook(tmp_path / "green.ipynb", shown, passing("holds"))
-    ran = run(tmp_path, book, environment=variables(services), texts=(("size", "7"),))
+    ran = run(tmp_path, book, environment=variables(own_services), texts=(("size", "7"),))
     assert ran.result.exit_code == 0
     assert outcomes(ran.notebook("green")) == {"sized": "passed", "holds": "passed"}
     assert (tmp_path / "outputs" / "latest").resolve() == ran.folder
-    assert things_on(services) <= before
+    assert things_on(own_services) <= before
 
 
 def test_a_secret_in_the_source_withholds_the_notebook(tmp_path: Path, services: Services) -> None:

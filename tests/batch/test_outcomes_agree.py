@@ -70,11 +70,13 @@ def recorded(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", BOOKS)
-def test_every_way_to_run_a_notebook_agrees(name: str, tmp_path: Path, services: Services) -> None:
+def test_every_way_to_run_a_notebook_agrees(
+    name: str, tmp_path: Path, own_services: Services
+) -> None:
     """`labkit run`, papermill with its own engine and with ours, and Run All: one verdict."""
-    before = things_on(services)
+    before = things_on(own_services)
     book = notebook(tmp_path / f"{name}.ipynb", *BOOKS[name])
-    environment = variables(services)
+    environment = variables(own_services)
     papermill = [sys.executable, "-m", "papermill", "--no-progress-bar", str(book)]
     plain, ours, all_cells = (tmp_path / f"{way}.ipynb" for way in ("plain", "ours", "all"))
     commands = {
@@ -90,4 +92,4 @@ def test_every_way_to_run_a_notebook_agrees(name: str, tmp_path: Path, services:
         path.name: told for path in commands
     }
     assert [code != 0 for code in codes] == [ran.result.exit_code != 0] * 3
-    assert things_on(services) <= before
+    assert things_on(own_services) <= before

@@ -111,11 +111,11 @@ def processes_with(mark: str) -> list[str]:
     ],
 )
 def test_a_signal_ends_the_run_in_order(
-    number: signal.Signals, waiting: str, told: str, tmp_path: Path, services: Services
+    number: signal.Signals, waiting: str, told: str, tmp_path: Path, own_services: Services
 ) -> None:
     """Exit code 4; the report tells what was, lease and kernel with its processes are gone."""
-    before = things_on(services)
-    with driven(tmp_path, waiting, variables(services)) as process:
+    before = things_on(own_services)
+    with driven(tmp_path, waiting, variables(own_services)) as process:
         assert eventually(lambda: has_written(tmp_path, "check-began", "waits"))
         process.send_signal(number)
         assert process.wait(DEADLINE_S) == 4
@@ -132,7 +132,7 @@ def test_a_signal_ends_the_run_in_order(
     assert json.loads((ran.folder / "results.json").read_text())["exit_code"] == 4
     assert (ran.folder / "first.html").is_file()
     assert not any(map(is_running, processes_of(tmp_path)))
-    assert things_on(services) <= before
+    assert things_on(own_services) <= before
     assert is_folder_gone(tmp_path)
 
 
@@ -154,18 +154,18 @@ def test_a_signal_while_services_start_ends_the_run(tmp_path: Path, services: Se
     assert processes_with(mark) == []
 
 
-def test_a_killed_run_leaves_nothing_running(tmp_path: Path, services: Services) -> None:
+def test_a_killed_run_leaves_nothing_running(tmp_path: Path, own_services: Services) -> None:
     """After `kill -9` kernel, leases and folders go; the report can be made, and says cut off."""
-    before = things_on(services)
-    with driven(tmp_path, AWAITS, variables(services)) as process:
+    before = things_on(own_services)
+    with driven(tmp_path, AWAITS, variables(own_services)) as process:
         assert eventually(lambda: has_written(tmp_path, "check-began", "waits"))
-        assert not things_on(services) <= before
+        assert not things_on(own_services) <= before
         process.kill()
         process.wait(DEADLINE_S)
         kernel, started = processes_of(tmp_path)
         kill(started)  # nobody is left who would
         assert eventually(lambda: not is_running(kernel))
-        assert eventually(lambda: things_on(services) <= before)
+        assert eventually(lambda: things_on(own_services) <= before)
         assert eventually(lambda: is_folder_gone(tmp_path))
     ran = reported(tmp_path)
     assert ran.result.exit_code == 4

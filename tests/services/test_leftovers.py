@@ -102,6 +102,11 @@ asyncio.run(main())
 @pytest.fixture
 def urls(services: Services) -> tuple[str, str]:
     """The servers' URLs, as they are given to other processes."""
+    return urls_of(services)
+
+
+def urls_of(services: Services) -> tuple[str, str]:
+    """The URLs of servers in plain text."""
     return services.postgres.url.reveal(), services.redis.url.reveal()
 
 
@@ -130,24 +135,24 @@ def test_an_owner_killed_at_any_moment_leaves_what_can_be_found(
         assert eventually(lambda: not asyncio.run(all_traces(services, ids)))
 
 
-def test_several_sweepers_do_not_fight(services: Services, urls: tuple[str, str]) -> None:
+def test_several_sweepers_do_not_fight(own_services: Services) -> None:
     """At once, they remove everything once and none fails; a living lease beside it stays."""
 
     async def sweep(lease_ids: list[str]) -> list[str]:
-        async with LeaseHolder(services) as holder:
+        async with LeaseHolder(own_services) as holder:
             living = await holder.take()
-            before = await traces(services, living.id)
-            told = await asyncio.gather(*(remove_leftovers(services) for _ in range(4)))
-            assert await traces(services, living.id) == before
+            before = await traces(own_services, living.id)
+            told = await asyncio.gather(*(remove_leftovers(own_services) for _ in range(4)))
+            assert await traces(own_services, living.id) == before
         return [line for lines in told for line in lines if any(i in line for i in lease_ids)]
 
-    with owner(HALF_MADE, *urls) as (process, (postgres_ids, redis_ids)):
+    with owner(HALF_MADE, *urls_of(own_services)) as (process, (postgres_ids, redis_ids)):
         kill(process.pid)
         process.wait()
         whole = [postgres_ids[-1], redis_ids[-1]]
-        assert eventually(lambda: _is_free(services, *whole))
+        assert eventually(lambda: _is_free(own_services, *whole))
         told = asyncio.run(sweep(whole))
-        assert asyncio.run(all_traces(services, postgres_ids + redis_ids)) == []
+        assert asyncio.run(all_traces(own_services, postgres_ids + redis_ids)) == []
     assert sorted(told) == sorted(set(told))
     assert len(told) == 2
 
