@@ -56,14 +56,14 @@ def handed_over(place: KernelPlace) -> Handover:
 
 
 def test_each_notebook_gets_a_lease_with_the_schema_in_it(
-    tmp_path: Path, services: Services
+    tmp_path: Path, own_services: Services
 ) -> None:
     """Two jobs have two leases, handed over in private files, and none is left."""
-    before = things_on(services)
+    before = things_on(own_services)
     told: list[Entry] = []
 
     async def leases() -> AsyncIterator[str]:
-        async with bench_on(services, tmp_path, told) as bench:
+        async with bench_on(own_services, tmp_path, told) as bench:
             for job in jobs(tmp_path, "labkit.reference:Platform", "one", "two"):
                 async with bench.place(job) as place:
                     lease = handed_over(place).lease
@@ -77,7 +77,7 @@ def test_each_notebook_gets_a_lease_with_the_schema_in_it(
 
     assert len(set(asyncio.run(collected()))) == 2
     assert told == []
-    assert things_on(services) <= before
+    assert things_on(own_services) <= before
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_each_notebook_gets_a_lease_with_the_schema_in_it(
     ],
 )
 def test_a_target_without_a_template_is_noted_once(
-    target: str, why: str, tmp_path: Path, services: Services
+    target: str, why: str, tmp_path: Path, own_services: Services
 ) -> None:
     """Its notebooks get empty leases, and tell themselves what is wrong."""
-    before = things_on(services)
+    before = things_on(own_services)
     told: list[Entry] = []
 
     async def take() -> None:
-        async with bench_on(services, tmp_path, told) as bench:
+        async with bench_on(own_services, tmp_path, told) as bench:
             for job in jobs(tmp_path, target, "one", "two", deadline_s=0.2):
                 async with bench.place(job) as place:
                     assert place.environment[handover.VARIABLE]
@@ -106,7 +106,7 @@ def test_a_target_without_a_template_is_noted_once(
     assert isinstance(note, LeaseNote)
     assert note.text.startswith(f"target {target!r} ")
     assert why in note.text
-    assert things_on(services) <= before
+    assert things_on(own_services) <= before
 
 
 def test_a_notebook_without_a_target_gets_an_empty_lease(
