@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, TypeAlias
 
 import nbformat
 import papermill
@@ -26,6 +26,9 @@ from labkit.redaction import Redactor
 from labkit.reference import Platform
 
 ROOT: Final = Path(__file__).parents[2]
+
+Caught: TypeAlias = Mapping[type[Platform], Mapping[str, str]]
+"""Which checks a saboteur turns red, and the reason code that each gives; all others pass."""
 
 
 @dataclass(frozen=True)

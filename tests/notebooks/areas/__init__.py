@@ -1,0 +1,1 @@
+"""What each area's notebook catches: one module for each, with its name and a table `CAUGHT`."""
