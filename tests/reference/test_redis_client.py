@@ -7,7 +7,13 @@ import pytest
 
 from labkit.errors import Rejected, ServiceUnavailable
 from labkit.redaction import Secret
-from labkit.reference.redis_client import redis_client, redis_refusals, run_script
+from labkit.reference.redis_client import (
+    RedisClient,
+    keys_below,
+    redis_client,
+    redis_refusals,
+    run_script,
+)
 from labkit.services.endpoints import Lease
 from tests.reference.stage import asynchronous
 
@@ -63,3 +69,27 @@ async def test_a_script_is_applied_as_a_whole(lease: Lease) -> None:
         assert await run_script(redis, script, key, "a", 2) == 2
         with pytest.raises(Rejected, match="cannot count: "), redis_refusals("count"):
             await run_script(redis, "return redis.call('incr', KEYS[1])", key)
+
+
+@asynchronous
+async def test_keys_below_a_prefix_are_found_by_scanning(lease: Lease) -> None:
+    """All of them, whatever lies beside them; none where there are none."""
+    async with aclosing(redis_client(lease.redis_url)) as redis:
+        below = {f"{lease.redis_prefix}a:{number}" for number in range(1_200)}
+        await redis.mset(dict.fromkeys([*below, f"{lease.redis_prefix}ab"], "x"))
+        portions = [keys async for keys in keys_below(redis, f"{lease.redis_prefix}a:")]
+        assert {key for keys in portions for key in keys} == below
+        assert len(portions) > 1
+        assert [keys async for keys in keys_below(redis, f"{lease.redis_prefix}c:")] == []
+
+
+@asynchronous
+async def test_another_class_of_client_can_be_had(lease: Lease) -> None:
+    """It is the one that speaks to the server."""
+
+    class Other(RedisClient):
+        """Another client."""
+
+    async with aclosing(redis_client(lease.redis_url, client=Other)) as redis:
+        assert type(redis) is Other
+        assert await redis.client_id()

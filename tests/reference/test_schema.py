@@ -117,6 +117,21 @@ async def test_changing_another_users_rows_touches_none(installed: Lease) -> Non
 
 
 @asynchronous
+async def test_every_change_of_a_thread_counts(installed: Lease) -> None:
+    """Its version goes up by one, whoever changes what, also one who would set it back."""
+    async with opened(installed) as data, witness(installed) as owner:
+        user, thread = await furnished(data)
+        other = await data.create_thread(user, "other")
+        await data.rename_thread(user, thread, "second")
+        async with data.transaction(user) as transaction:
+            update = "update threads set title = 'third', version = 1 where id = $1"
+            await transaction.execute(update, thread)
+        await owner.execute("update threads set title = 'fourth' where id = $1", thread)
+        rows = await owner.fetch("select id, version from threads where user_id = $1", user)
+    assert {row["id"]: row["version"] for row in rows} == {thread: 4, other: 1}
+
+
+@asynchronous
 async def test_platform_role_owns_nothing_and_passes_no_policy(installed: Lease) -> None:
     """The role under which the platform logs in is one that row-level security binds."""
     async with witness(installed) as owner:

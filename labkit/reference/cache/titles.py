@@ -67,11 +67,12 @@ class Titles:
         return VersionedTitle(title, version)
 
     async def _keep(self, user: str, thread: str, look: Look, value: VersionedTitle) -> None:
-        with self._optional():
-            if look.lease is not None:
+        if look.lease is not None:
+            with self._optional():
                 await self._entries.fill(user, thread, look.lease, value)
-            elif look.value is not None:
-                # It was refused as older than what was seen before: nobody is served by it.
+        elif look.value is not None:
+            # It was refused as older than what was seen before: nobody is served by it.
+            with self._optional():
                 await self._entries.clear(user, thread)
 
     @contextmanager

@@ -1,0 +1,138 @@
+"""Whoever changes a thread withdraws its title before the commit, and lets it in again after it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+
+from labkit.errors import Denied, ServiceUnavailable
+from labkit.redaction import Secret
+from labkit.reference import Parts, Platform
+from labkit.reference.cache.entries import Look, TitleEntries
+from labkit.reference.cache.invalidation import Invalidation
+from labkit.reference.keyspace import KeySpace
+from labkit.reference.redis_client import redis_client
+from labkit.reference.store import Store
+from labkit.reference.transactions import UserTransaction
+from labkit.services.endpoints import Lease
+from labkit.witness import Witness
+from tests.reference.stage import asynchronous, new_user, opened
+
+NOWHERE = Secret("redis://127.0.0.1:1/0")
+
+
+@dataclass
+class Told:
+    """The `ThreadChanges` of a store: what it was told, and which title others saw then."""
+
+    data: Store
+    heard: list[tuple[str, str, str]]
+
+    async def announce(self, user: str, thread: str) -> str:
+        """Note it."""
+        [view] = await self.data.threads(user)
+        self.heard.append(("announced", thread, view.title))
+        return "this one"
+
+    async def conclude(self, user: str, thread: str, announced: str) -> None:
+        """Note it."""
+        views = await self.data.threads(user)
+        self.heard.append((announced, thread, views[0].title if views else "gone"))
+
+
+@asynchronous
+async def test_the_store_tells_before_its_commit_and_after(installed: Lease) -> None:
+    """Of a new title and of a deletion; others see the change at the second time alone."""
+    async with opened(installed) as data:
+        told = Told(data, [])
+        store = Store(data._pool, Random(1), changes=told)
+        user = await new_user(data)
+        thread = await store.create_thread(user, "old")
+        await store.rename_thread(user, thread, "new")
+        await store.delete_thread(user, thread)
+    assert told.heard == [
+        ("announced", thread, "old"),
+        ("this one", thread, "new"),
+        ("announced", thread, "new"),
+        ("this one", thread, "gone"),
+    ]
+
+
+class _Lost(UserTransaction):
+    async def commit(self) -> None:
+        if await self.fetch("select from threads where title = 'lost'"):
+            raise ServiceUnavailable("the connection was lost")
+        await super().commit()
+
+
+class LosesCommits(Platform):
+    """A platform whose commits of one title are lost."""
+
+    parts = Parts(transactions=_Lost)
+
+
+@asynccontextmanager
+async def steps(lease: Lease) -> AsyncIterator[TitleEntries]:
+    """The steps on the leased Redis."""
+    async with aclosing(redis_client(lease.redis_url)) as redis:
+        yield TitleEntries(redis, KeySpace(lease.redis_prefix))
+
+
+@asynchronous
+async def test_a_commit_that_fails_leaves_its_intent(installed: Lease) -> None:
+    """It may have been applied nevertheless, so readers stay at the database for its time."""
+    async with LosesCommits(installed) as target, steps(installed) as redis:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "kept")
+        async with target.cache.session(user) as session:
+            await session.title(thread)
+            with pytest.raises(ServiceUnavailable, match="was lost"):
+                await target.data.rename_thread(user, thread, "lost")
+            assert await redis.look(user, thread) == Look()
+            title = await session.title(thread)
+        assert (title.title, title.is_hit) == ("kept", False)
+
+
+@asynchronous
+async def test_a_change_that_is_refused_announces_nothing(installed: Lease) -> None:
+    """Who names another's thread leaves no key."""
+    async with Platform(installed) as target, Witness(installed) as looking:
+        owner, user = await new_user(target.data), await new_user(target.data)
+        thread = await target.data.create_thread(owner, "private")
+        with pytest.raises(Denied):
+            await target.data.rename_thread(user, thread, "stolen")
+        with pytest.raises(Denied):
+            await target.data.delete_thread(user, thread)
+        keys = await looking.keys()
+        assert not [key for key in keys if key.startswith(target.cache.prefix(user))]
+
+
+@asynchronous
+async def test_without_redis_nothing_is_changed(installed: Lease) -> None:
+    """A title that may be cached and cannot be withdrawn stays as it is."""
+    async with Platform(replace(installed, redis_url=NOWHERE)) as target:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "old")
+        words = f"cannot withdraw the title of thread '{thread}'"
+        with pytest.raises(ServiceUnavailable, match=words):
+            await target.data.rename_thread(user, thread, "new")
+        with pytest.raises(ServiceUnavailable, match=words):
+            await target.data.delete_thread(user, thread)
+        assert [view.title for view in await target.data.threads(user)] == ["old"]
+
+
+@asynchronous
+async def test_a_change_that_stands_is_no_error_where_redis_has_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is logged, since the title stays out of the cache for a while."""
+    async with aclosing(redis_client(NOWHERE)) as redis:
+        with caplog.at_level(logging.WARNING):
+            await Invalidation(TitleEntries(redis, KeySpace("x:"))).conclude("ann", "t", "token")
+    [record] = caplog.records
+    assert "stays out of the cache" in record.getMessage()

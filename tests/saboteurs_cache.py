@@ -1,0 +1,230 @@
+"""Platforms with one faulty part each, to see that the notebook of the Redis cache notices.
+
+Each is named on the command line as `--target tests.saboteurs_cache:NeverInvalidates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from labkit.reference.cache.entries import Look, TitleEntries, VersionedTitle
+from labkit.reference.cache.invalidation import Invalidation
+from labkit.reference.cache.titles import Titles
+from labkit.reference.cache.user_cache import UserCache
+from labkit.reference.keyspace import KeySpace, Kind
+from labkit.reference.platform import Parts, Platform
+from labkit.reference.redis_client import RedisClient
+
+_EVERYBODY: Final = "all"
+
+
+class _Idle(Invalidation):
+    async def announce(self, _user: str, _thread: str) -> str:
+        return ""
+
+    async def conclude(self, user: str, thread: str, announced: str) -> None:
+        pass
+
+
+class NeverInvalidates(Platform):
+    """Whoever changes a title leaves the cached one as it is."""
+
+    parts = Parts(invalidation=_Idle)
+
+
+class _Early(_Idle):
+    async def announce(self, user: str, thread: str) -> str:
+        await self._entries.clear(user, thread)
+        return ""
+
+
+class InvalidatesBeforeTheCommit(Platform):
+    """A title is removed before its change is committed, and not again afterwards."""
+
+    parts = Parts(invalidation=_Early)
+
+
+class _Late(Invalidation):
+    async def announce(self, _user: str, _thread: str) -> str:
+        return ""
+
+
+class InvalidatesAfterTheCommitAlone(Platform):
+    """A title is removed after the commit; a writer that dies in between leaves the old one."""
+
+    parts = Parts(invalidation=_Late)
+
+
+class _Careless(TitleEntries):
+    async def look(self, user: str, thread: str) -> Look:
+        look = await super().look(user, thread)
+        return look if look.value else Look(lease="none")
+
+    async def fill(self, user: str, thread: str, _lease: str, value: VersionedTitle) -> bool:
+        await self.clear(user, thread)
+        found = await super().look(user, thread)
+        return await super().fill(user, thread, found.lease or "", value)
+
+
+class FillsWithoutALease(Platform):
+    """A reader fills what it has read, whatever was changed meanwhile."""
+
+    parts = Parts(title_entries=_Careless)
+
+
+class _Lasting(TitleEntries):
+    async def fill(self, user: str, thread: str, lease: str, value: VersionedTitle) -> bool:
+        is_filled = await super().fill(user, thread, lease, value)
+        await self._redis.persist(self._key(user, thread))
+        return is_filled
+
+
+class KeepsTitlesForEver(Platform):
+    """A cached title has no time to live."""
+
+    parts = Parts(title_entries=_Lasting)
+
+
+class _CommonTexts(UserCache):
+    def _key(self, _user: str, key: str) -> str:
+        return super()._key(_EVERYBODY, key)
+
+    def _below(self, _user: str) -> str:
+        return super()._below(_EVERYBODY)
+
+
+class _CommonTitles(TitleEntries):
+    def _key(self, _user: str, thread: str) -> str:
+        return super()._key(_EVERYBODY, thread)
+
+
+class KeysWithoutTheUser(Platform):
+    """A key is made of its name alone, of texts and of titles."""
+
+    parts = Parts(cache=_CommonTexts, title_entries=_CommonTitles)
+
+
+class _Unescaped(KeySpace):
+    def of_user(self, user: str) -> str:
+        return f"{self.prefix}user:{user}:"
+
+    def of_kind(self, user: str, kind: Kind) -> str:
+        return self.of_user(user) if kind is Kind.CACHE else f"{self.of_user(user)}{kind}:"
+
+    def named(self, user: str, kind: Kind, name: str) -> str:
+        return f"{self.of_kind(user, kind)}{name}"
+
+
+class KeysUnescaped(Platform):
+    """A key is `user:<user>:<key>`, whatever characters these have."""
+
+    parts = Parts(keyspace=_Unescaped)
+
+
+class _Overwriting(UserCache):
+    async def write(self, user: str, key: str, value: str, *, ttl_ms: int) -> None:
+        if await self.read(user, key) is None:
+            await super().write(user, key, value, ttl_ms=ttl_ms)
+        else:
+            await self._redis.set(self._key(user, key), value)
+
+
+class ForgetsTheTimeOnRewrite(Platform):
+    """A text that is written over is kept for ever."""
+
+    parts = Parts(cache=_Overwriting)
+
+
+class _Generous(UserCache):
+    def _below(self, user: str) -> str:
+        return self._keys.of_user(user).removesuffix(":")
+
+
+class ForgetsWhoeverBeginsAlike(Platform):
+    """Forgetting all of `ann` forgets all of `anna` too: the pattern lacks its separator."""
+
+    parts = Parts(cache=_Generous)
+
+
+class _Sweeping(UserCache):
+    def _below(self, user: str) -> str:
+        return self._keys.of_user(user).partition("user:")[0]
+
+
+class ForgetsEverybody(Platform):
+    """Forgetting all of a user forgets all of everybody."""
+
+    parts = Parts(cache=_Sweeping)
+
+
+class _Reviving(UserCache):
+    def __init__(self, redis: RedisClient, keys: KeySpace, titles: Titles) -> None:
+        super().__init__(redis, keys, titles)
+        self._written: dict[tuple[str, str], str] = {}
+
+    async def write(self, user: str, key: str, value: str, *, ttl_ms: int) -> None:
+        await super().write(user, key, value, ttl_ms=ttl_ms)
+        self._written[user, key] = value
+
+    async def extend(self, user: str, key: str, *, ttl_ms: int) -> bool:
+        await self.write(user, key, self._written.get((user, key), ""), ttl_ms=ttl_ms)
+        return True
+
+
+class RevivesWhatHasExpired(Platform):
+    """A text is extended by writing it again, whether or not it is still there."""
+
+    parts = Parts(cache=_Reviving)
+
+
+class _Racing(UserCache):
+    async def increment(self, user: str, key: str, *, ttl_ms: int) -> int:
+        count = int(await self.read(user, key) or 0) + 1
+        await self.write(user, key, str(count), ttl_ms=ttl_ms)
+        return count
+
+
+class CountsByGetThenSet(Platform):
+    """A counter is read, and then written with one more."""
+
+    parts = Parts(cache=_Racing)
+
+
+class _Unreset(RedisClient):
+    async def parse_response(
+        self, connection: AbstractConnection, command_name: str | bytes, **options: Any
+    ) -> Any:
+        response = await connection.read_response(disconnect_on_error=False)
+        understand = self.response_callbacks.get(command_name)
+        return understand(response, **options) if understand else response
+
+
+class HandsOnUnansweredConnections(Platform):
+    """A cancelled command gives its connection back as if no answer were under way.
+
+    So did redis-py until 4.5.3 (CVE-2023-28858, CVE-2023-28859).
+    """
+
+    parts = Parts(redis=_Unreset)
+
+
+class _Insistent(RedisClient):
+    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        send: Callable[..., Awaitable[Any]] = super().execute_command
+        try:
+            return await send(*arguments, **options)
+        except (exceptions.ConnectionError, exceptions.TimeoutError):
+            return await send(*arguments, **options)
+
+
+class RepeatsUnansweredCommands(Platform):
+    """A command without an answer is sent once more, though it may have been applied.
+
+    So does redis-py by default since version 6.
+    """
+
+    parts = Parts(redis=_Insistent)
