@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -28,6 +28,7 @@ from labkit.errors import NotGreen, ServiceUnavailable, UsageError
 from labkit.guard import Seam, guarded_block, guarded_target
 from labkit.hostage import Hostage, hostage
 from labkit.output_redaction import guard_output
+from labkit.own_redis import OwnRedis, own_redis
 from labkit.own_server import OwnServer, own_server
 from labkit.record_view import mime_bundle, plain_text
 from labkit.records import CheckStarted, LabClosed, LabOpened, Outcome, Record, worst
@@ -52,6 +53,8 @@ from labkit.witness import Witness
 
 DEFAULT_DEADLINE_S: Final = 30.0
 """The deadline of a check that names none, in seconds."""
+
+_T = TypeVar("_T")
 
 _LIBRARIES: Final = ("asyncpg", "ipykernel", "labkit", "papermill", "redis", "websockets")
 
@@ -225,14 +228,19 @@ class Lab:
 
     @contextlib.asynccontextmanager
     async def _own_server(self) -> AsyncIterator[OwnServer]:
-        async with contextlib.AsyncExitStack() as stack:
-            starting = own_server(self.lease, self._factory, self._settings)
-            try:
-                server = await stack.enter_async_context(starting)
-            except ServiceUnavailable as error:
-                raise SkipCheck("a server of the check's own", str(error)) from error
+        starting = own_server(self.lease, self._factory, self._settings)
+        async with _or_skip(starting) as server:
             self._publisher.keep_secret(secrets_of(server.lease))
             yield server
+
+    def own_redis(self) -> AbstractAsyncContextManager[OwnRedis]:
+        """A Redis of the check's own, with the target on it, where the check makes the logins.
+
+        Skips the check where no server can be started.
+        """
+        keep_secret = self._publisher.keep_secret
+        starting = own_redis(self.lease, self._factory, self._settings, keep_secret=keep_secret)
+        return guarded_block(_or_skip(starting))
 
     def detoured(self) -> AbstractAsyncContextManager[Detoured]:
         """The target once more on the same lease, its ways to both servers led through proxies."""
@@ -304,6 +312,17 @@ def _outcome(check: Check) -> Outcome:
 def _own_secrets(target: Target) -> tuple[Secret, ...]:
     """What a target may tell that it keeps to itself, beside the lease's secrets."""
     return tuple(getattr(target, "secrets", ()))
+
+
+@contextlib.asynccontextmanager
+async def _or_skip(starting: AbstractAsyncContextManager[_T]) -> AsyncIterator[_T]:
+    """A server of a check's own, or the check is skipped with the reason why there is none."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(starting)
+        except ServiceUnavailable as error:
+            raise SkipCheck("a server of the check's own", str(error)) from error
+        yield server
 
 
 async def _leased(

@@ -30,6 +30,7 @@ FLOORS: Final = (
         "guard",
         "hostage",
         "output_redaction",
+        "own_redis",
         "own_server",
         "pictures",
         "schedules",
@@ -79,6 +80,7 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "commands.run",
             "commands.services",
         ),
+        "tests/prove/test_prover.py": ("commands.proof", "commands.prove"),
         "tests/reference/test_store.py": (
             "reference.contexts",
             "reference.refusals",
@@ -93,7 +95,10 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "tests/reference/test_intake.py": ("reference.stages",),
         "tests/reference/test_platform.py": ("reference.assembly", "reference.parts"),
-        "tests/reference/test_processes.py": ("reference.__main__",),
+        "tests/reference/test_processes.py": ("reference.__main__", "reference.owner"),
+        "tests/reference/configuration/test_fleet.py": ("reference.configuration.__main__",),
+        "tests/reference/configuration/test_live.py": ("reference.configuration.running",),
+        "tests/reference/configuration/test_loading.py": ("reference.configuration.models",),
         "tests/reports/test_html.py": (
             "reports.document",
             "reports.markup",

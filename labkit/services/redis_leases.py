@@ -11,6 +11,7 @@ An ACL cannot hide names: SCAN and RANDOMKEY show those of others, and PUBSUB CH
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -49,6 +50,10 @@ _RIGHTS: Final = (
 )
 
 
+_GLOB: Final = re.compile(r"[\\*?\[\]]")
+_LITERALLY: Final = r"\\\g<0>"
+
+
 @dataclass(frozen=True)
 class RedisLease:
     """How to log in to a leased namespace, and what to know of it."""
@@ -78,7 +83,7 @@ async def make_redis_lease(connection: RedisConnection, url: RedisUrl, lease_id:
     await connection.command("HSET", MARKERS, lease_id, marker.to_json())
     password = secrets.token_urlsafe(24)
     try:
-        await connection.command(*_make_user(lease_id, password))
+        await connection.command(*bounded_user(name_of(lease_id), password, prefix_of(lease_id)))
     except exceptions.ResponseError as error:
         if not is_forbidden(error):
             raise
@@ -87,13 +92,16 @@ async def make_redis_lease(connection: RedisConnection, url: RedisUrl, lease_id:
     return RedisLease(login, prefix_of(lease_id), (VISIBLE_NAMES,))
 
 
-def _make_user(lease_id: str, password: str) -> tuple[str, ...]:
+def bounded_user(name: str, password: str, prefix: str) -> tuple[str, ...]:
+    """The command that makes a user for whom only names with this prefix exist.
+
+    The prefix is meant letter by letter. The server refuses one with a space or a null character.
+    """
     # The password's hash, so that no log shows it plain.
     digest = hashlib.sha256(password.encode()).hexdigest()
-    names = f"{prefix_of(lease_id)}*"
+    names = f"{_GLOB.sub(_LITERALLY, prefix)}*"
     bounds = ("resetkeys", f"~{names}", "resetchannels", f"&{names}")
-    user = name_of(lease_id)
-    return ("ACL", "SETUSER", user, "reset", "on", f"#{digest}", *bounds, *_RIGHTS)
+    return ("ACL", "SETUSER", name, "reset", "on", f"#{digest}", *bounds, *_RIGHTS)
 
 
 def is_forbidden(error: exceptions.RedisError) -> bool:
