@@ -114,7 +114,8 @@ class InvalidSettings(Rejected):
     def __init__(self, faults: Sequence[SettingFault]) -> None:
         self.faults = tuple(faults)
         told = "; ".join(map(str, self.faults))
-        super().__init__(f"{len(self.faults)} settings are wrong: {told}")
+        count = "1 setting is" if len(self.faults) == 1 else f"{len(self.faults)} settings are"
+        super().__init__(f"{count} wrong: {told}")
 
 
 class RecordError(LabError, ValueError):

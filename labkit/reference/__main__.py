@@ -8,49 +8,31 @@ or SIGINT. Nothing else is ever written to its standard output; logs go to stand
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import json
-import os
-import signal
 import sys
-from typing import Final
 
 from labkit.errors import LabError, TargetError
 from labkit.redaction import Redactor
 from labkit.reference.config import ServiceConfig
 from labkit.reference.logs import write_logs
+from labkit.reference.owner import Owner
 from labkit.reference.parts import Parts
 from labkit.reference.platform import Platform
 from labkit.reference.service import serving
 from labkit.services.endpoints import secrets_of
 from labkit.targets.loading import load_target
 
-_PR_SET_PDEATHSIG: Final = 1
-
 
 def main() -> None:
     """Serve; a configuration or target that does not hold ends it with the reason."""
-    _die_with_parent()
-    answers = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a target prints is a log
-    line = sys.stdin.readline()
+    owner = Owner.met()
     redactor = Redactor()
     try:
-        config = ServiceConfig.from_line(line)
+        config = ServiceConfig.from_line(owner.first)
         redactor = Redactor((*secrets_of(config.lease), config.token_key))
         write_logs(sys.stderr, redactor)
-        asyncio.run(_serve(config, _parts_of(config.target), answers))
+        asyncio.run(_serve(config, _parts_of(config.target), owner))
     except LabError as error:
         raise SystemExit(redactor.text(f"{type(error).__name__}: {error}")) from None
-
-
-def _die_with_parent() -> None:
-    """Have Linux kill this process with the owner's thread that started it.
-
-    The end of standard input tells the same everywhere, but only to a loop that still turns.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _parts_of(target: str) -> Parts:
@@ -60,16 +42,12 @@ def _parts_of(target: str) -> Parts:
     return factory.parts
 
 
-async def _serve(config: ServiceConfig, parts: Parts, answers: int) -> None:
-    stop = asyncio.Event()
+async def _serve(config: ServiceConfig, parts: Parts, owner: Owner) -> None:
+    stop = owner.wishes_end()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     loop.add_reader(sys.stdin.fileno(), stop.set)  # nothing more is said to it: this is the end
     async with serving(config, parts) as door:
-        ready = {"host": door.host, "port": door.port, "pid": os.getpid()}
-        with os.fdopen(answers, "w") as answer:
-            answer.write(f"{json.dumps(ready)}\n")
+        owner.told({"host": door.host, "port": door.port})
         await stop.wait()
         loop.remove_reader(sys.stdin.fileno())
 

@@ -59,3 +59,5 @@ class Parts(WorkshopParts):
     connection: type[Connection] = Connection
     health: type[Health] = Health
     server: type[Server] = Server
+    configuration: str = "labkit.reference.configuration.parts:ConfigurationParts"
+    """The name of a `ConfigurationParts`, since those are slow to load and seldom needed."""

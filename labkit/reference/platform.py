@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from labkit.redaction import Secret
 from labkit.reference.assembly import Assembly, assemble
 from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.client import Clients
 from labkit.reference.config import ServiceConfig
+from labkit.reference.configuration.running import Running
 from labkit.reference.connection import ConnectionLimits
 from labkit.reference.executions import Executions
 from labkit.reference.notifications import WireNotifications
@@ -30,11 +31,12 @@ from labkit.targets.configuration import Configuration
 from labkit.targets.notifications import SocketLimits
 from labkit.targets.protocols import Capability, Tables
 
+if TYPE_CHECKING:
+    from labkit.reference.configuration.live import LiveConfiguration
+
 __all__ = ["InKernel", "Parts", "Platform"]
 
 _KEY_BYTES: Final = 32
-
-_NO_SETTINGS: Final = "this version of the platform has no settings that it loads or changes"
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,7 @@ class Platform:
     """
 
     name: ClassVar[str] = "reference"
-    lacks: ClassVar[Mapping[Capability, str]] = MappingProxyType(
-        {Capability.CONFIGURATION: _NO_SETTINGS}
-    )
+    lacks: ClassVar[Mapping[Capability, str]] = MappingProxyType({})
     tables: ClassVar[Tables] = Tables(
         users="users",
         threads="threads",
@@ -75,10 +75,19 @@ class Platform:
     """How many server processes there are."""
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
     """What each of them allows its clients."""
+    environment: ClassVar[str] = "test"
+    """By whose file the services of area 6 run."""
 
     def __init__(self, lease: Lease) -> None:
         self._assembly = assemble(lease, self.parts)
         self._token_key = Secret(secrets.token_urlsafe(_KEY_BYTES))
+        self._running = Running(
+            parts=self.parts.configuration,
+            environment=self.environment,
+            database_url=lease.platform_url,
+            api_secret=Secret(secrets.token_urlsafe(_KEY_BYTES)),
+        )
+        self._configuration: LiveConfiguration | None = None
         self.service = self._service(self._configs(lease))
         self._front = self._assemble_front(self._assembly)
 
@@ -90,7 +99,7 @@ class Platform:
     @property
     def secrets(self) -> Sequence[Secret]:
         """What the platform keeps to itself beside the lease's own secrets."""
-        return (self._token_key,)
+        return (self._token_key, self._running.api_secret)
 
     @property
     def pipeline(self) -> WirePipeline:
@@ -129,8 +138,14 @@ class Platform:
 
     @property
     def configuration(self) -> Configuration:
-        """Area 6, which the platform lacks."""
-        raise NotImplementedError(_NO_SETTINGS)
+        """Area 6: settings, and services that follow their changes."""
+        if self._configuration is None:
+            from labkit.reference.configuration.live import (  # noqa: PLC0415 - pydantic is slow
+                live_configuration,
+            )
+
+            self._configuration = live_configuration(self._running, self._assembly.pool)
+        return self._configuration
 
     @property
     def routing(self) -> MessageRouting:
@@ -141,11 +156,16 @@ class Platform:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._assembly)
             stack.push_async_callback(self.service.close)
+            stack.push_async_callback(self._close_configuration)
             self._exit = stack.pop_all()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         await self._exit.aclose()
+
+    async def _close_configuration(self) -> None:
+        if self._configuration is not None:
+            await self._configuration.close()
 
     def _configs(self, lease: Lease) -> Sequence[ServiceConfig]:
         spec = f"{type(self).__module__}:{type(self).__qualname__}"

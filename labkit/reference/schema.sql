@@ -145,6 +145,30 @@ create table accounts (
     primary key (user_id, id)
 );
 
+-- Settings that were changed at run time, by environment: a stack of updates, of which the newest
+-- value of a key is in force. Secrets stand in the values as they are; in the history they are masked.
+create table setting_updates (
+    id           bigint generated always as identity primary key,
+    environment  text not null
+);
+
+create table setting_values (
+    update_id  bigint not null references setting_updates on delete cascade,
+    key        text not null,
+    value      jsonb not null,
+    primary key (update_id, key)
+);
+
+create table setting_history (
+    position     bigint generated always as identity primary key,
+    environment  text not null,
+    key          text not null,
+    who          text not null check (who <> ''),
+    at           timestamptz not null default clock_timestamp(),
+    before       jsonb,
+    after        jsonb
+);
+
 -- The life of an execution: nine transitions, and no other way into the table than at its beginning.
 create function follows(before text, after text) returns boolean
     language sql immutable parallel safe
@@ -208,6 +232,9 @@ alter table notes enable row level security;
 alter table stages enable row level security;
 alter table sessions enable row level security;
 alter table outbox enable row level security;
+alter table setting_updates enable row level security;
+alter table setting_values enable row level security;
+alter table setting_history enable row level security;
 
 create policy own on users
     using (id = acting_user()) with check (id = acting_user());
@@ -235,3 +262,7 @@ create policy put on outbox for insert with check (user_id = acting_user());
 create policy see on outbox for select using (user_id = acting_user());
 create policy relay on outbox
     using (current_setting('labkit.relay', true) = 'on') with check (false);
+-- Nothing that acts for a user sees settings; only what says that it works with them does.
+create policy services on setting_updates using (current_setting('labkit.settings', true) = 'on');
+create policy services on setting_values using (current_setting('labkit.settings', true) = 'on');
+create policy services on setting_history using (current_setting('labkit.settings', true) = 'on');

@@ -1,6 +1,10 @@
 """The platform as a target: what it declares, opens and closes."""
 
 import asyncio
+import hashlib
+import hmac
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import astuple, replace
 from types import MappingProxyType
@@ -24,18 +28,18 @@ from labkit.schedules import isolation_table
 from labkit.services.endpoints import Lease
 from labkit.targets.loading import load_target
 from labkit.targets.pipeline import ExecutionState
-from labkit.targets.protocols import Capability
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous, new_user, opened, witness
 from tests.reference.test_service import health
+from tests.services.owners import is_running
 
 
-def test_platform_is_found_by_its_name_and_says_what_it_lacks() -> None:
-    """The name in the documentation leads to a target that lacks its settings alone."""
+def test_platform_is_found_by_its_name_and_lacks_nothing() -> None:
+    """The name in the documentation leads to a target with every part of the seam."""
     found: object = load_target("labkit.reference:Platform")
     assert found is Platform
     assert Platform.name == "reference"
-    assert set(Platform.lacks) == {Capability.CONFIGURATION}
+    assert Platform.lacks == {}
     assert load_target("labkit.reference:InKernel") is InKernel
 
 
@@ -275,14 +279,30 @@ def test_the_key_of_its_tokens_is_a_secret_of_each_platform(installed: Lease) ->
     """Two platforms on one lease do not take each other's tokens, and the lab is told the key."""
     first, second = Platform(installed), Platform(installed)
     assert first.secrets != second.secrets
-    [key] = first.secrets
+    key, _ = first.secrets
     token = first.sockets.token("u1").reveal()
     assert Tokens(key).verify(token) == "u1"
     with pytest.raises(Denied):
         Tokens(second.secrets[0]).verify(token)
 
 
-def test_settings_are_lacking_as_declared(installed: Lease) -> None:
-    """Whoever asks for them nevertheless is told that they are not there."""
-    with pytest.raises(NotImplementedError, match="settings"):
-        _ = Platform(installed).configuration
+def test_pydantic_is_loaded_only_for_who_asks_for_settings() -> None:
+    """Neither a platform nor its server processes pay for it."""
+    source = """
+import sys, labkit.reference.__main__
+assert not {"pydantic", "pydantic_settings"} & set(sys.modules)
+import labkit.reference.configuration.__main__
+assert {"pydantic", "pydantic_settings"} <= set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
+
+
+@asynchronous
+async def test_services_run_with_a_secret_that_the_lab_is_told(installed: Lease) -> None:
+    """They prove that they have it; once the platform is closed, none of them is left."""
+    async with Platform(installed) as target:
+        _, secret = target.secrets
+        [(pid, proof)] = (await target.configuration.proofs("auth", "api_secret", "x")).items()
+        assert proof == hmac.new(secret.reveal().encode(), b"x", hashlib.sha256).hexdigest()
+        assert is_running(pid)
+    assert not is_running(pid)

@@ -18,8 +18,9 @@ import pytest
 
 from labkit.errors import InfrastructureError, ServiceUnavailable
 from labkit.redaction import Secret
+from labkit.reference.child_process import ProcessLimits
 from labkit.reference.config import ServiceConfig
-from labkit.reference.processes import Processes, ProcessLimits
+from labkit.reference.processes import Processes
 from labkit.services.endpoints import Lease
 from labkit.services.handover import lease_to_json
 from tests.reference.stage import asynchronous

@@ -1,0 +1,194 @@
+"""A process of the platform, seen from its owner: started, asked, ended, never left behind.
+
+A process is told what to do on its standard input, which stays open for as long as its owner lives,
+and says on its standard output that it is ready. What it logs goes to a nameless file, whose end is
+told when the process ended by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Final, Self
+
+from labkit.errors import InfrastructureError, ServiceUnavailable
+
+_KILL_S: Final = 10.0
+_TAIL_BYTES: Final = 2_000
+_LONGEST_LINE_BYTES: Final = 1_000_000
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ProcessLimits:
+    """How long a process may take, in seconds."""
+
+    ready_s: float = 60.0
+    """To say that it is ready, on a machine that has much else to do."""
+    answer_s: float = 10.0
+    """To answer a question."""
+    stop_s: float = 10.0
+    """To stop in order; then it is killed."""
+
+
+class ChildProcess:
+    """One process; made by `start`."""
+
+    def __init__(
+        self,
+        name: str,
+        process: asyncio.subprocess.Process,
+        log: IO[bytes],
+        limits: ProcessLimits,
+    ) -> None:
+        self.name = name
+        self.ready: Mapping[str, Any] = {}
+        """What it said of itself when it was ready."""
+        self._process = process
+        self._log = log
+        self._limits = limits
+        self._is_ended_by_us = False
+        self._turn = asyncio.Lock()
+        self._asked = 0
+
+    @classmethod
+    async def start(
+        cls, module: str, line: str, *, name: str, limits: ProcessLimits | None = None
+    ) -> Self:
+        """A process that runs a module, was told a line and is ready.
+
+        Raises `InfrastructureError`, with the end of its log, when it does not come so far.
+        """
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # an interrupt of the owner's cell is not for it
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                limit=_LONGEST_LINE_BYTES,
+            )
+        except BaseException:
+            log.close()
+            raise
+        started = cls(name, process, log, limits or ProcessLimits())
+        try:
+            await started._begin(line)
+        except BaseException:
+            await started.stop()
+            raise
+        return started
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not been seen to end."""
+        return self._process.returncode is None
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it has logged."""
+        size = os.fstat(self._log.fileno()).st_size
+        # Reading at a place of its own: the file's one position is where the process writes.
+        tail = os.pread(self._log.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+        return tail.decode(errors="replace").strip() or "it logged nothing"
+
+    @property
+    def own_death(self) -> str:
+        """How it ended by itself, with the end of its log; empty when it did not."""
+        if self._is_ended_by_us or self.is_running:
+            return ""
+        return (
+            f"{self.name} (pid {self.pid}) ended by itself with status "
+            f"{self._process.returncode}: {self.last_words}"
+        )
+
+    async def _begin(self, line: str) -> None:
+        said = b""
+        with contextlib.suppress(TimeoutError, ConnectionError):  # what it says, or not, tells all
+            async with asyncio.timeout(self._limits.ready_s):
+                await self._say(line)
+                said = await self._hear()
+        if not said.endswith(b"\n"):
+            await self.kill()  # so that its log is whole
+            text = f"{self.name} (pid {self.pid}) did not start"
+            raise InfrastructureError(f"{text}: {self.last_words}")
+        self.ready = json.loads(said)
+
+    async def _say(self, line: str) -> None:
+        if self._process.stdin is None:
+            raise AssertionError("it is a pipe")
+        self._process.stdin.write(f"{line}\n".encode())
+        with contextlib.suppress(ConnectionError):  # it has ended, and has told why
+            await self._process.stdin.drain()
+
+    async def _hear(self) -> bytes:
+        if self._process.stdout is None:
+            raise AssertionError("it is a pipe")
+        return await self._process.stdout.readline()
+
+    async def ask(self, question: str, **facts: str) -> Any:
+        """Its answer; for who asks while another waits for one, after that.
+
+        Raises `ServiceUnavailable` when it has ended, or does not answer in time.
+        """
+        async with self._turn:
+            self._asked += 1
+            try:
+                async with asyncio.timeout(self._limits.answer_s):
+                    await self._say(json.dumps({"id": self._asked, "ask": question, **facts}))
+                    while said := await self._hear():
+                        answer = json.loads(said)
+                        if answer["id"] == self._asked:  # or else who asked waits no longer
+                            return answer["answer"]
+                    await self._process.wait()  # it says nothing more: this is its end
+            except TimeoutError as error:
+                text = f"{self.name} (pid {self.pid}) did not answer within"
+                raise ServiceUnavailable(f"{text} {self._limits.answer_s:g} s") from error
+        raise ServiceUnavailable(self.own_death or f"{self.name} (pid {self.pid}) was stopped")
+
+    async def stop(self) -> None:
+        """Let it stop in order, for a bounded time, then kill it; it is reaped in any case."""
+        self._is_ended_by_us |= self.is_running
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            async with asyncio.timeout(self._limits.stop_s):
+                await self._process.wait()
+        except TimeoutError:
+            text = "%s (pid %s) did not stop in time and is killed: %s"
+            _log.warning(text, self.name, self.pid, self.last_words)
+        finally:
+            await self._reap()
+            self._log.close()
+
+    async def kill(self) -> int:
+        """End it by SIGKILL, unless it has ended already; its status, -9 when it died of that."""
+        self._is_ended_by_us |= self.is_running
+        return await self._reap()
+
+    async def _reap(self) -> int:
+        if self.is_running:
+            # Not `Process.kill`: it polls first, and so may take the exit status away from the
+            # loop's watcher, which then says 255.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        async with asyncio.timeout(_KILL_S):
+            return await self._process.wait()

@@ -1,0 +1,60 @@
+"""The owner of a process of the platform, seen from that process.
+
+The owner's first line on standard input says what to do; its end says that the owner is gone. What
+the process has to say goes to its standard output, line by line; logs go to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Final, Self
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Owner:
+    """Whom this process works for; made by `met`, once."""
+
+    def __init__(self, first: str, answers: int) -> None:
+        self.first = first
+        """The line that it said first."""
+        self._answers = answers
+
+    @classmethod
+    def met(cls) -> Self:
+        """Bind this process to its owner's life, and wait for the owner's first line."""
+        _die_with_parent()
+        answers = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a target prints is a log
+        return cls(sys.stdin.readline(), answers)
+
+    def told(self, value: Mapping[str, object]) -> None:
+        """Say one line of JSON to the owner; one that is gone is told nothing."""
+        line = memoryview(f"{json.dumps(value)}\n".encode())
+        with contextlib.suppress(ConnectionError):  # its end is told by standard input
+            while line:
+                line = line[os.write(self._answers, line) :]
+
+    @staticmethod
+    def wishes_end() -> asyncio.Event:
+        """An event that SIGTERM and SIGINT set from now on, in the running loop."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        return stop
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process with the owner's thread that started it.
+
+    The end of standard input tells the same everywhere, but only to a loop that still turns.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
