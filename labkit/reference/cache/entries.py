@@ -15,6 +15,7 @@ a deletion after the commit revokes them; the intent adds that a writer may die 
 
 - Two writers: the intent is put while the row is locked, so the second puts its own only after the
   first has committed. It protects both; the first leaves it there, since it removes no other's.
+  The price is that a writer keeps its row, and a connection, while Redis answers: a bounded time.
 - A writer that dies after its commit, is cancelled there, loses Redis, or never learns whether it
   has committed, leaves its intent. It expires by itself, and until then stands for the database.
 - An intent that expires before the commit is one that its writer can no longer rely on: a reader
