@@ -186,6 +186,50 @@ def _run(**given: Any) -> int:
     return run(given.pop("selections"), **given)
 
 
+@_command("prove", short_help="Show that every check can fail, and for the right reason.")
+@click.argument("areas", nargs=-1, metavar="[AREA|PATH]...")
+@click.option(
+    "--sabotage",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Try this sabotage alone, or these.",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Do each trial N times.",
+)
+@click.option("--sweep", is_flag=True, help="Try all sabotages in all notebooks.")
+@click.option("--list", "only_list", is_flag=True, help="Show the sabotages, and try none.")
+@click.option(
+    "--target",
+    metavar="PACKAGE.MODULE:CLASS",
+    help="Take the sabotages that this platform brings.",
+)
+@_allow_host_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Execute N notebooks at the same time.  [default: the number of processors]",
+)
+def _prove(**given: Any) -> int:
+    """Run notebooks against platforms with one faulty part each, and tell which check noticed.
+
+    Each sabotage must be caught by every check that it concerns, for the reason that this must
+    give; nothing else may turn red; each check must catch something; and without sabotage all must
+    be green. By default each notebook runs against the sabotages that concern it. The matrix is
+    proof.html in outputs/latest/. Exit code 0 if the proof passes, else 1.
+    """
+    from labkit.commands.prove import prove
+
+    return prove(given.pop("areas"), **given)
+
+
 @_command("list", short_help="Show areas, their checks, and what each check claims.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 @click.option(

@@ -17,6 +17,7 @@ from typing import Final, TextIO
 
 from labkit.errors import RecordError
 from labkit.records import Outcome, ServiceVersion, from_json
+from labkit.sabotage import KnownCatch, Sabotage, Trial
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,26 @@ class RunStarted:
     labkit: str
     environment: str
     notebooks: tuple[PlannedNotebook, ...]
+
+
+@dataclass(frozen=True)
+class CatchesKnown:
+    """What the run's checks were seen to catch before it began."""
+
+    at: float
+    catches: tuple[KnownCatch, ...]
+
+
+@dataclass(frozen=True)
+class ProofStarted:
+    """The run is a proof: its notebooks are trials, of which most shall turn red."""
+
+    at: float
+    sabotages: tuple[Sabotage, ...]
+    """All that the platform brings, also those that are not tried now."""
+    trials: tuple[Trial, ...]
+    is_whole: bool
+    """Whether all notebooks of the project and all sabotages take part."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +201,8 @@ class RunEnded:
 
 Entry = (
     RunStarted
+    | CatchesKnown
+    | ProofStarted
     | ServicesReady
     | NotebookStarted
     | CheckBegan
@@ -196,6 +219,8 @@ Entry = (
 _KINDS: Final[Mapping[str, type[Entry]]] = types.MappingProxyType(
     {
         "run-started": RunStarted,
+        "catches-known": CatchesKnown,
+        "proof-started": ProofStarted,
         "services-ready": ServicesReady,
         "notebook-started": NotebookStarted,
         "check-began": CheckBegan,

@@ -9,6 +9,7 @@ import pytest
 
 from labkit.errors import RecordError
 from labkit.journal import (
+    CatchesKnown,
     CheckBegan,
     CheckEnded,
     CheckKilled,
@@ -21,6 +22,7 @@ from labkit.journal import (
     NotebookStarted,
     PlannedCheck,
     PlannedNotebook,
+    ProofStarted,
     RunCancelled,
     RunEnded,
     RunStarted,
@@ -31,8 +33,14 @@ from labkit.journal import (
     read_journal,
 )
 from labkit.records import Outcome, ServiceVersion
+from labkit.sabotage import Catch, KnownCatch, Sabotage, Trial
 
 NOTEBOOK = PlannedNotebook("cache", "notebooks/cache.ipynb", "Cache", (PlannedCheck("a", "A"),))
+SABOTAGE = Sabotage(
+    *("stale", "cache", "faulty:Stale", "It is stale.", "It is fresh.", "a stale read"),
+    (Catch("a", "old"),),
+    ("b",),
+)
 ENTRIES: tuple[Entry, ...] = (
     RunStarted(1.0, "run", "0.1.0", "test", (NOTEBOOK,)),
     ServicesReady(1.5, (ServiceVersion("redis", "Redis", "7.0", "given"),)),
@@ -46,6 +54,11 @@ ENTRIES: tuple[Entry, ...] = (
     RunCancelled(2.7, "SIGTERM"),
     InfrastructureFailed(2.8, "no PostgreSQL\nanywhere\x85\u2028 \ud800 é"),
     SecretFound(2.9, "cache.ipynb", "cell 3, base64"),
+    CatchesKnown(
+        1.1,
+        (KnownCatch("cache", "a", "stale", "It is stale.", 2, 3, 0.5, "0.1.0", is_current=True),),
+    ),
+    ProofStarted(1.2, (SABOTAGE,), (Trial("cache--stale", "cache", "stale"),), is_whole=False),
     RunEnded(3.0),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -121,20 +121,26 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+Describe = Callable[[Entry], Text | None]
+"""Gives the line for an entry; None for what needs none of its own."""
+
+
 @contextlib.contextmanager
-def progress(console: Console) -> Iterator[Progress]:
+def progress(console: Console, describe: Describe = describe) -> Iterator[Progress]:
     """The display that fits the console, for as long as the block runs."""
+    running = _Running(describe)
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _Lines(console, running)
         return
     with Live(console=console, refresh_per_second=10, transient=True) as live:
-        yield _Screen(live)
+        yield _Screen(live, running)
 
 
 class _Running:
     """The notebooks that run, each with what it is at; several may run at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
         self._at: dict[str, _GoingOn] = {}
 
     def follow(self, entry: Entry) -> None:
@@ -153,7 +159,7 @@ class _Running:
 
     def line(self, entry: Entry) -> Text | None:
         """The line for an entry; with its notebook, where one could take it for another's."""
-        line = describe(entry)
+        line = self._describe(entry)
         if line is not None and len(self._at) > 1 and isinstance(entry, CheckEnded):
             line.append(f" in {entry.notebook}", style="dim")
         return line
@@ -167,9 +173,9 @@ class _Running:
 class _Lines:
     """Prints a line for each entry."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, running: _Running) -> None:
         self._console = console
-        self._running = _Running()
+        self._running = running
 
     def __call__(self, entry: Entry) -> None:
         line = self._running.line(entry)
@@ -181,9 +187,9 @@ class _Lines:
 class _Screen:
     """Prints finished things above lines that say what is going on, and for how long."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, running: _Running) -> None:
         self._live = live
-        self._running = _Running()
+        self._running = running
 
     def __call__(self, entry: Entry) -> None:
         line = self._running.line(entry)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from labkit.journal import (
     ServicesReady,
 )
 from labkit.redaction import Redactor, secrets_in
+from labkit.reports.build import Further
 from labkit.reports.read import JOURNAL
 from labkit.reports.results import RunResult
 from labkit.services.endpoints import Services
@@ -70,9 +71,16 @@ class RunSettings:
 
 
 async def run_plan(
-    plan: Plan, settings: RunSettings, watch: Callable[[Entry], None]
+    plan: Plan,
+    settings: RunSettings,
+    watch: Callable[[Entry], None],
+    *,
+    beginning: Sequence[Entry] = (),
+    further: Further | None = None,
 ) -> tuple[Path, RunResult]:
     """Execute the plan; the run's folder and what its reports say.
+
+    `beginning` are entries that stand behind the journal's first; `further` makes further reports.
 
     SIGINT and SIGTERM end it early and in order: the running cells are interrupted, their leases
     given back, and a partial report written. Raises `UsageError` before anything was started; an
@@ -90,9 +98,9 @@ async def run_plan(
         recorder.keep_secret(known)
         run = _Run(plan, settings, folder, recorder)
         with run.ending_early():
-            await run.go()
+            await run.go(beginning)
             # A signal that comes now finds nothing to end; the report is written all the same.
-            result = seal(folder, recorder)
+            result = seal(folder, recorder, further)
             if run.failure is not None:
                 raise run.failure
             return folder, result
@@ -131,10 +139,11 @@ class _Run:
         self.failure: Exception | None = None
         """An error that nothing of the run's surroundings explains."""
 
-    async def go(self) -> None:
+    async def go(self, beginning: Sequence[Entry]) -> None:
         planned = tuple(job.planned() for job in self._plan.jobs)
         started = (self._plan.run, labkit.__version__, self._plan.environment, planned)
-        self._record(RunStarted(time.time(), *started))
+        for entry in (RunStarted(time.time(), *started), *beginning):
+            self._record(entry)
         self._going = asyncio.ensure_future(self._work())
         try:
             await self._going

@@ -16,7 +16,7 @@ from labkit.batch.plan import Job
 from labkit.batch.recorder import Recorder
 from labkit.journal import RunEnded, SecretFound
 from labkit.redaction import Finding, Redactor, scan
-from labkit.reports.build import build_reports, update_latest
+from labkit.reports.build import Further, build_reports, update_latest
 from labkit.reports.read import JOURNAL
 from labkit.reports.results import RunResult
 from labkit.reports.withheld import withheld_note
@@ -39,8 +39,8 @@ def finish_notebook(path: Path, job: Job, redactor: Redactor) -> None:
     unfinished.replace(path)
 
 
-def seal(folder: Path, recorder: Recorder) -> RunResult:
-    """Search the run's files for secrets, end the journal, and build the reports.
+def seal(folder: Path, recorder: Recorder, further: Further | None = None) -> RunResult:
+    """Search the run's files for secrets, end the journal, and build the reports and further ones.
 
     Returns what the reports say. Raises `UsageError` when the folder cannot be written to.
     """
@@ -48,11 +48,11 @@ def seal(folder: Path, recorder: Recorder) -> RunResult:
     _withhold(folder, notebooks, recorder)
     recorder.record(RunEnded(time.time()))
     _withhold(folder, [folder / JOURNAL], recorder)
-    result = build_reports(folder)
+    result = build_reports(folder, further)
     inputs = {*notebooks, folder / JOURNAL}
     reports = sorted(path for path in folder.rglob("*") if path.is_file() and path not in inputs)
     if _withhold(folder, reports, recorder):
-        result = build_reports(folder)
+        result = build_reports(folder, further)
     update_latest(folder)
     return result
 

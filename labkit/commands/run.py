@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,10 +17,15 @@ from labkit.batch.plan import Plan, make_plan
 from labkit.batch.progress import progress
 from labkit.batch.run import RunSettings, run_plan
 from labkit.commands.console import console, near
+from labkit.commands.proof import tell_proof
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import UsageError
 from labkit.ids import RunID
-from labkit.project import nearest_project
+from labkit.journal import CatchesKnown
+from labkit.project import Project, nearest_project
+from labkit.prove.kept import FILE, known_catches, read_kept
+from labkit.prove.matrix import matrix_of
+from labkit.prove.pages import proof_reports
 from labkit.record_view import SYMBOLS
 from labkit.records import Outcome
 from labkit.reports.build import LATEST, build_reports
@@ -67,7 +73,7 @@ def run(
     root = project.root if project else here
     variables = IsolatedEnvironment.of_process().as_mapping()
     settings = RunSettings(
-        output_root=output_root or _outputs(here),
+        output_root=output_root or outputs_of(here),
         environment=variables,
         cache=default_cache(variables),
         allow_hosts=tuple(allow_hosts),
@@ -75,16 +81,25 @@ def run(
         workers=workers,
     )
     # A target of the project's own is imported as in the kernels.
-    with importing_from(root), _without_papermills_warnings():
+    with importing_from(root), without_papermills_warnings():
         _require_targets(plan)
+        beginning = _known(project, plan)
         with progress(console(stderr=True)) as watch:
-            folder, result = asyncio.run(run_plan(plan, settings, watch))
+            running = run_plan(plan, settings, watch, beginning=beginning)
+            folder, result = asyncio.run(running)
     _tell(result, folder, console())
     return result.exit_code
 
 
+def _known(project: Project | None, plan: Plan) -> Sequence[CatchesKnown]:
+    """What the project keeps of the checks that will be executed."""
+    kept = read_kept(project.root / FILE) if project else ()
+    catches = known_catches(kept, plan.jobs)
+    return [CatchesKnown(time.time(), catches)] if catches else []
+
+
 @contextlib.contextmanager
-def _without_papermills_warnings() -> Iterator[None]:
+def without_papermills_warnings() -> Iterator[None]:
     """Without its warnings of parameters that no cell declares: the plan has judged those."""
     log = logging.getLogger("papermill")
     level = log.level
@@ -107,12 +122,16 @@ def report(run: str) -> int:
 
     Raises `UsageError` when there is no such run or its reports cannot be built.
     """
-    folder = _find_run(run, _outputs(Path.cwd()))
-    _tell(build_reports(folder), folder, console())
+    folder = _find_run(run, outputs_of(Path.cwd()))
+    result = build_reports(folder, proof_reports)
+    if result.proof is None:
+        _tell(result, folder, console())
+    else:
+        tell_proof(result, matrix_of(result.proof, result.notebooks), folder, console())
     return 0
 
 
-def _outputs(here: Path) -> Path:
+def outputs_of(here: Path) -> Path:
     """Where runs go, and are looked for: the project's own place, else here."""
     project = nearest_project(here)
     return project.outputs if project else here / "outputs"

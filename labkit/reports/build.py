@@ -5,7 +5,7 @@ Clock, environment and services are not asked; times and versions are those that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,15 +22,19 @@ LATEST: Final = "latest"
 """The name, beside the runs, under which the newest one is found."""
 
 
-def build_reports(run_folder: Path) -> RunResult:
-    """Write all reports of a run into its folder and return what they say.
+Further = Callable[[RunResult], Iterable[tuple[str, bytes]]]
+"""Makes further reports of a run: the names of their files, and what is in them."""
+
+
+def build_reports(run_folder: Path, further: Further | None = None) -> RunResult:
+    """Write all reports of a run into its folder, `further` ones too, and return what they say.
 
     A report in which the journal says that a secret was found becomes a note. Raises `UsageError`
     when the folder has no readable journal or cannot be written to.
     """
     run = read_run(run_folder)
     withheld = {secret.file: secret.where for secret in run.secrets}
-    for name, content in _reports(run):
+    for name, content in (*_reports(run), *(further(run) if further else ())):
         path = run_folder / name
         where = withheld.get(name)
         _replace(path, content if where is None else withheld_note(path, where))
@@ -39,15 +43,16 @@ def build_reports(run_folder: Path) -> RunResult:
 
 def _reports(run: RunResult) -> Iterator[tuple[str, bytes]]:
     """Names and contents; what a person opens first comes last, when all it links to is there."""
-    yield "results.json", _encoded(results_json(run))
-    yield "junit.xml", junit_xml(run)
-    yield "summary.md", _encoded(summary_md(run))
+    yield "results.json", encoded(results_json(run))
+    if run.proof is None:  # to CI, what a proof wants red would be a failure
+        yield "junit.xml", junit_xml(run)
+        yield "summary.md", encoded(summary_md(run))
     for notebook in run.notebooks:
-        yield page_name(notebook), _encoded(notebook_html(run, notebook))
-    yield "index.html", _encoded(index_html(run))
+        yield page_name(notebook), encoded(notebook_html(run, notebook))
+    yield "index.html", encoded(index_html(run))
 
 
-def _encoded(text: str) -> bytes:
+def encoded(text: str) -> bytes:
     """UTF-8; half a surrogate pair, which JSON can hold, stands there as its escape."""
     return text.encode(errors="backslashreplace")
 

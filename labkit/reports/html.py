@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from labkit.errors import RecordError
 from labkit.record_view import SYMBOLS
@@ -23,6 +23,7 @@ from labkit.reports.parameters import parameters
 from labkit.reports.results import CheckResult, NotebookResult, RunResult
 from labkit.reports.results_json import libraries
 from labkit.reports.troubles import troubles
+from labkit.sabotage import KnownCatch, Sabotage
 from labkit.tables import MEDIA_TYPE as TABLE_MEDIA_TYPE
 from labkit.tables import Table, table_from_json
 
@@ -67,12 +68,12 @@ def page_name(notebook: NotebookResult) -> str:
 def index_html(run: RunResult) -> str:
     """The page of the run: its verdict, what is red, every check, and what it stands on."""
     return (
-        _templates()
+        templates()
         .get_template("index.html")
         .render(
             run=run,
             books={notebook.name: notebook for notebook in run.notebooks},
-            troubles=troubles(run),
+            troubles=troubles(run) if run.proof is None else (),
             libraries=libraries(run),
             notes=tuple(dict.fromkeys((*run.notes, *_service_notes(run)))),
         )
@@ -83,7 +84,7 @@ def notebook_html(run: RunResult, notebook: NotebookResult) -> str:
     """The page of a notebook: the executed document, each check as a section of it."""
     document = notebook.document
     return (
-        _templates()
+        templates()
         .get_template("notebook.html")
         .render(
             run=run,
@@ -92,13 +93,31 @@ def notebook_html(run: RunResult, notebook: NotebookResult) -> str:
             value=_business_value(document, notebook) if document else None,
             parts=tuple(_parts(document, notebook)) if document else (),
             homeless=tuple(check for check in notebook.checks if check.cell is None),
+            sabotage=_sabotage(run, notebook),
+            known=_known(run, notebook),
         )
     )
 
 
-def _templates() -> Environment:
+def _sabotage(run: RunResult, notebook: NotebookResult) -> Sabotage | None:
+    """What the notebook was tried against, where it is a trial of a proof."""
+    proof = run.proof
+    tried = {trial.name: trial.sabotage for trial in proof.trials} if proof else {}
+    named = {sabotage.name: sabotage for sabotage in proof.sabotages} if proof else {}
+    return named.get(tried.get(notebook.name, ""))
+
+
+def _known(run: RunResult, notebook: NotebookResult) -> dict[str, tuple[KnownCatch, ...]]:
+    """What each check was seen to catch."""
+    own = [catch for catch in run.known if catch.notebook == notebook.name]
+    names = dict.fromkeys(catch.check for catch in own)
+    return {name: tuple(catch for catch in own if catch.check == name) for name in names}
+
+
+def templates(*packages: str) -> Environment:
+    """The pages' templates, and those that lie in `templates/` of further packages."""
     environment = Environment(
-        loader=PackageLoader("labkit.reports"),
+        loader=ChoiceLoader([PackageLoader(one) for one in ("labkit.reports", *packages)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -120,6 +139,7 @@ def _templates() -> Environment:
         identifier=identifier,
         duration=texts.duration,
         moment=texts.moment,
+        day=texts.day,
         failing_first=_failing_first,
         marker=_marker,
     )

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from labkit.errors import NotebookError, RecordError, UsageError
 from labkit.journal import (
+    CatchesKnown,
     CheckBegan,
     CheckKilled,
     Ending,
@@ -18,6 +19,7 @@ from labkit.journal import (
     LeaseNote,
     NotebookEnded,
     PlannedNotebook,
+    ProofStarted,
     RunCancelled,
     RunEnded,
     RunStarted,
@@ -81,6 +83,8 @@ def read_run(folder: Path) -> RunResult:
         problems=problems,
         notes=tuple(note.text for note in story.every(LeaseNote)),
         secrets=tuple(story.every(SecretFound)),
+        known=tuple(catch for told in story.every(CatchesKnown) for catch in told.catches),
+        proof=next(iter(story.every(ProofStarted)), None),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit.journal import Ending, SecretFound
+from labkit.journal import Ending, ProofStarted, SecretFound
 from labkit.records import Expectation, LabOpened, Outcome, ServiceVersion, worst
 from labkit.reports.document import Document
+from labkit.sabotage import KnownCatch
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class RunResult:
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     secrets: tuple[SecretFound, ...]
+    known: tuple[KnownCatch, ...] = ()
+    """What its checks were seen to catch before it began."""
+    proof: ProofStarted | None = None
+    """What it set out to prove; None for a run that proves nothing."""
 
     @property
     def outcome(self) -> Outcome:

@@ -88,6 +88,11 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def day(at: float) -> str:
+    """Seconds since the epoch as a date in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
 def counted(number: int, noun: str) -> str:
     """The number with its noun, such as `1 check` or `1,234 checks`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

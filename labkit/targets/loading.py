@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from labkit.errors import TargetError
+from labkit.sabotage import Sabotage
 from labkit.targets.protocols import Capability, Described, Tables, TargetFactory
 
 
@@ -35,17 +36,33 @@ def load_target(spec: str) -> TargetFactory:
     Raises `TargetError`, with the cause, when the spec is malformed, nothing is there, the module
     fails while it is imported, or what is found is not a target.
     """
-    module, _, name = spec.partition(":")
-    if not name.isidentifier() or not all(map(str.isidentifier, module.split("."))):
-        raise TargetError(f"target {spec!r} must have the form 'package.module:Class'")
-    found: object = _import(spec, module)
-    if not hasattr(found, name):
-        raise TargetError(f"target {spec!r} does not exist: module {module!r} has no {name!r}")
-    factory = getattr(found, name)
+    factory = _named(spec, "target")
     faults = _faults(factory)
     if faults:
         raise TargetError(f"{spec!r} is not a target: {'; '.join(faults)}")
     return cast(TargetFactory, factory)
+
+
+def load_sabotages(spec: str) -> tuple[Sabotage, ...]:
+    """The faulty platforms that a target brings: what its `sabotages`, a text, names.
+
+    They are imported here and never with the target itself. Raises `TargetError` when the target
+    cannot be loaded, names none, or what it names are not sabotages with names of their own.
+    """
+    named = getattr(load_target(spec), "sabotages", None)
+    if not isinstance(named, str):
+        raise TargetError(
+            f"target {spec!r} brings no sabotages, against which checks could be proven: give it a"
+            " text 'sabotages' such as 'package.module:SABOTAGES'"
+        )
+    found = _named(named, "list of sabotages")
+    if not isinstance(found, tuple) or not all(isinstance(one, Sabotage) for one in found):
+        raise TargetError(f"{named!r} of target {spec!r} is not a tuple of sabotages")
+    names = [one.name for one in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TargetError(f"{named!r} has {', '.join(twice)} more than once")
+    return found
 
 
 _KEPT_BY: Final[Mapping[str, str]] = MappingProxyType(
@@ -87,23 +104,34 @@ def declared_gap(target: Described, needs: Iterable[str]) -> tuple[str, str] | N
     return None
 
 
-def _import(spec: str, module: str) -> object:
+def _named(spec: str, kind: str) -> object:
+    """What `package.module:Name` names."""
+    module, _, name = spec.partition(":")
+    if not name.isidentifier() or not all(map(str.isidentifier, module.split("."))):
+        raise TargetError(f"{kind} {spec!r} must have the form 'package.module:Class'")
+    found = _import(f"{kind} {spec!r}", module)
+    if not hasattr(found, name):
+        raise TargetError(f"{kind} {spec!r} does not exist: module {module!r} has no {name!r}")
+    return cast(object, getattr(found, name))
+
+
+def _import(what: str, module: str) -> object:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module}.".startswith(f"{error.name}."):
             raise TargetError(
-                f"target {spec!r} cannot be loaded: there is no module {error.name!r}; install it "
+                f"{what} cannot be loaded: there is no module {error.name!r}; install it "
                 "or put its folder on PYTHONPATH"
             ) from error
-        raise _failing(spec, module, error) from error
+        raise _failing(what, module, error) from error
     except Exception as error:
-        raise _failing(spec, module, error) from error
+        raise _failing(what, module, error) from error
 
 
-def _failing(spec: str, module: str, error: Exception) -> TargetError:
+def _failing(what: str, module: str, error: Exception) -> TargetError:
     return TargetError(
-        f"target {spec!r} cannot be loaded: importing {module!r} raised "
+        f"{what} cannot be loaded: importing {module!r} raised "
         f"{type(error).__name__}: {' '.join(str(error).split())}"
     )
 

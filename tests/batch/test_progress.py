@@ -11,6 +11,7 @@ from rich.console import Console
 
 from labkit.batch.progress import describe, progress
 from labkit.journal import (
+    CatchesKnown,
     CheckBegan,
     CheckEnded,
     CheckKilled,
@@ -22,6 +23,7 @@ from labkit.journal import (
     NotebookStarted,
     PlannedCheck,
     PlannedNotebook,
+    ProofStarted,
     RunCancelled,
     RunEnded,
     RunStarted,
@@ -38,6 +40,8 @@ STORY: dict[Entry, str] = {
     ServicesReady(1.0, (ServiceVersion("redis", "Valkey", "9.1", "embedded"),)): (
         "services: Valkey 9.1 (embedded)"
     ),
+    CatchesKnown(1.0, ()): "",
+    ProofStarted(1.0, (), (), is_whole=True): "",
     NotebookStarted(1.0, "book"): "book",
     CheckBegan(1.0, "book", "one"): "",
     CheckEnded(1.0, "book", "one", Outcome.PASSED, "", 0.25): "  ✓ passed one 0.2 s",

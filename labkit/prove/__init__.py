@@ -1,0 +1,1 @@
+"""Proves checks: runs notebooks against faulty platforms, and tells which check noticed which."""

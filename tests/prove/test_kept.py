@@ -1,0 +1,107 @@
+"""What a project keeps of its proofs adds up, as long as the notebook stays what it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from labkit.errors import UsageError
+from labkit.prove.kept import Kept, digest, known_catches, merged, read_kept, write_kept
+from tests.batch.runs import notebook, passing
+from tests.prove.proofs import CLEAN, LOST, PASSED, Ends, matrix, proof
+from tests.prove.test_trials import plan
+
+FORGOTTEN: Ends = {"keeps": LOST, "counts": PASSED}
+MISSED: Ends = {"keeps": PASSED, "counts": PASSED}
+FIRST = Kept(
+    notebook="memory",
+    check="keeps",
+    sabotage="forgets",
+    fault="forgets is at fault.",
+    caught=2,
+    trials=2,
+    shown_at=1.0,
+    labkit="0.0.9",
+    source="abc",
+)
+
+
+def after(before: tuple[Kept, ...], *trials: Ends, source: str = "abc") -> dict[str, Kept]:
+    """What is kept after a proof of these trials against one sabotage, by sabotage."""
+    run = proof({"": [CLEAN], "forgets": trials})
+    return {one.sabotage: one for one in merged(before, run, matrix(run), {"memory": source})}
+
+
+def test_first_proof_is_kept() -> None:
+    """Who caught what, how often, when, and with which versions."""
+    [kept] = after((), FORGOTTEN).values()
+    assert kept == replace(FIRST, caught=1, trials=1, shown_at=1_772_719_402.0, labkit="0.1.0")
+
+
+def test_trials_of_the_same_notebook_add_up() -> None:
+    """A miss counts as a trial, and is not forgotten."""
+    kept = after((FIRST,), FORGOTTEN, MISSED)["forgets"]
+    assert (kept.caught, kept.trials, kept.labkit) == (3, 4, "0.1.0")
+
+
+def test_changed_notebook_begins_anew() -> None:
+    """What its former self caught is not its own."""
+    kept = after((FIRST,), FORGOTTEN, source="other")["forgets"]
+    assert (kept.caught, kept.trials, kept.source) == (1, 1, "other")
+
+
+def test_what_was_never_caught_is_not_known_to_be() -> None:
+    """A check that misses a sabotage has no line for it."""
+    assert after((), MISSED) == {}
+    assert after((FIRST,), MISSED, source="other") == {}
+
+
+def test_what_was_not_tried_stays() -> None:
+    """A proof of one area forgets nothing of the others."""
+    other = replace(FIRST, notebook="elsewhere", sabotage="other")
+    assert after((other,), FORGOTTEN)["other"] == other
+
+
+def test_kept_catches_come_back_from_the_file(tmp_path: Path) -> None:
+    """In an order of its own, a line each; without a file there are none."""
+    path = tmp_path / "proof.json"
+    assert read_kept(path) == ()
+    second = replace(FIRST, sabotage="alpha")
+    write_kept(path, [FIRST, second])
+    assert read_kept(path) == (second, FIRST)
+    assert len(path.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("text", ["{", "3", '[{"check": "keeps"}]'])
+def test_file_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    """It is named, with what to do."""
+    path = tmp_path / "proof.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"proof\.json is not what a proof keeps .*; remove it"):
+        read_kept(path)
+
+
+def test_digest_tells_code_alone(tmp_path: Path) -> None:
+    """Prose, outputs and metadata do not count; a changed cell does."""
+    path = notebook(tmp_path / "memory.ipynb", passing("keeps"))
+    first = digest(path)
+    book = nbformat.read(path, as_version=4)
+    book.cells.insert(0, nbformat.v4.new_markdown_cell("more words"))
+    nbformat.write(book, path)
+    assert digest(path) == first
+    book.cells[-1].source += "\n"
+    nbformat.write(book, path)
+    assert digest(path) != first
+
+
+def test_run_knows_what_its_own_checks_caught(tmp_path: Path) -> None:
+    """Whether with the notebook as it is now; of other notebooks and checks it tells nothing."""
+    made = plan(tmp_path, memory=["keeps", "counts"])
+    current = replace(FIRST, source=digest(tmp_path / "memory.ipynb"), sabotage="lately")
+    others = [replace(FIRST, notebook="other"), replace(FIRST, check="weeps")]
+    known = known_catches([FIRST, current, *others], made.jobs)
+    told = [(one.notebook, one.check, one.sabotage, one.is_current) for one in known]
+    assert told == [("memory", "keeps", "forgets", False), ("memory", "keeps", "lately", True)]

@@ -1,0 +1,183 @@
+"""The prover itself is proven: it exposes checks that are worth nothing, and passes one that is.
+
+`labkit prove` runs as it is installed, on a project with a platform of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from nbformat import NotebookNode
+
+from labkit.services.endpoints import Services
+from labkit.services.given import POSTGRES_URL, REDIS_URL
+from tests.batch.runs import notebook
+from tests.command_line import labkit, variables, write_project
+from tests.notebook_files import code
+
+PLATFORM: Final = '''
+from labkit.reference.platform import InKernel
+from labkit.sabotage import Sabotage
+
+class Sound(InKernel):
+    """It knows what it was told."""
+    sabotages = "own_platform:SABOTAGES"
+
+class Forgets(Sound):
+    """It forgets what it was told."""
+
+SABOTAGES = (
+    Sabotage.of(
+        Forgets, "forgets", area="memory", promise="What was told is known.",
+        stands_for="a lost write",
+        must=dict.fromkeys(
+            ["notices", "passes_always", "fails_always", "crashes", "hangs", "dies"], "lost"
+        ),
+    ),
+)
+'''
+
+CLAIM: Final = 'check.equal("Forgets" in target, False, "forgotten", reason="lost")'
+CHECKS: Final[Mapping[str, str]] = {
+    "notices": CLAIM,
+    "passes_always": 'check.equal(1, 1, "one", reason="lost")',
+    "fails_always": 'check.equal(1, 2, "one", reason="lost")',
+    "crashes": f'{CLAIM}\n    if "Forgets" in target:\n        raise KeyError("lost")',
+    "hangs": f'{CLAIM}\n    if "Forgets" in target:\n        import asyncio\n'
+    "        await asyncio.Event().wait()",
+    "forgotten": CLAIM,
+    "dies": f'{CLAIM}\n    if "Forgets" in target:\n        import os\n        os._exit(1)',
+}
+"""A check that is worth something, and others that are not, each in its own way."""
+
+EXCEPTIONS: Final = {
+    "passes_always": "passes_always misses forgets: it is passed, not failed (lost)",
+    "fails_always": "fails_always is not green on the platform without sabotage: failed (lost)",
+    "crashes": "crashes is red under forgets for the wrong reason: broken (exception)",
+    "hangs": "hangs is red under forgets for the wrong reason: broken (deadline)",
+    "dies": "dies is red under forgets for the wrong reason: broken (kernel-died)",
+    "forgotten": "forgotten of worthless catches nothing: no sabotage must turn it red",
+}
+
+
+def checked(name: str) -> NotebookNode:
+    """A cell with one of the checks."""
+    opened = f'async with lab.check("{name}", "It is known", deadline_s=1.0) as check:'
+    return code(f"{opened}\n    {CHECKS[name]}")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a notebook for the worthy check, and one for all others."""
+    root = write_project(tmp_path_factory.mktemp("proven"))
+    (root / "params" / "test.yaml").write_text("target: own_platform:Sound\n")
+    (root / "own_platform.py").write_text(PLATFORM)
+    worthy, *worthless = map(checked, CHECKS)
+    notebook(root / "notebooks/worthy.ipynb", worthy)
+    notebook(root / "notebooks/worthless.ipynb", *worthless)
+    return root
+
+
+@pytest.fixture(scope="module")
+def environment(services: Services, project: Path) -> Mapping[str, str]:
+    """The variables for the command."""
+    given = {
+        POSTGRES_URL: services.postgres.url.reveal(),
+        REDIS_URL: services.redis.url.reveal(),
+    }
+    return variables(project / "cache", **given)
+
+
+def proof(project: Path) -> dict[str, Any]:
+    """What the last proof found."""
+    found: dict[str, Any] = json.loads((project / "outputs/latest/proof.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def proven(project: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A proof of all of them."""
+    return labkit("prove", folder=project, environment=environment)
+
+
+def test_worthless_checks_are_exposed(
+    proven: subprocess.CompletedProcess[str], project: Path
+) -> None:
+    """Each as what it is, in a sentence; no other sentence is told of any."""
+    assert proven.returncode == 1, proven.stderr
+    sentences = [flaw["sentence"] for flaw in proof(project)["exceptions"]]
+    for check, told in EXCEPTIONS.items():
+        assert [one for one in sentences if one.startswith(told)], (check, sentences)
+        assert told in proven.stdout
+    assert not [one for one in sentences if one.startswith("notices")]
+    assert re.search(r"exceptions: this proves less than it has to .*proof\.html", proven.stdout)
+
+
+def test_proof_leaves_pages_of_all_trials(
+    proven: subprocess.CompletedProcess[str], project: Path
+) -> None:
+    """Every link of the matrix leads to a page, and to the check on it."""
+    assert proven.stdout
+    folder = project / "outputs" / "latest"
+    text = (folder / "proof.html").read_text()
+    links = re.findall(r'<td[^>]*><a href="([^"#]*)#([^"]*)"', text)
+    assert len(links) == 14
+    for page, anchor in links:
+        assert f'id="{anchor}"' in (folder / page).read_text()
+    assert "It forgets what it was told." in (folder / "worthy--forgets.html").read_text()
+    assert not (folder / "junit.xml").exists()
+
+
+def test_proof_can_be_built_again(
+    proven: subprocess.CompletedProcess[str], project: Path, environment: Mapping[str, str]
+) -> None:
+    """`labkit report` makes the same page from the run's folder, and tells the same."""
+    page = project / "outputs/latest/proof.html"
+    before = page.read_bytes()
+    page.unlink()
+    again = labkit("report", "latest", folder=project, environment=environment)
+    assert page.read_bytes() == before
+    assert again.stdout == proven.stdout
+
+
+def test_worthy_check_is_proven_and_known_for_it(
+    proven: subprocess.CompletedProcess[str], project: Path, environment: Mapping[str, str]
+) -> None:
+    """The proof passes, counts on, and the next run's report says what the check catches."""
+    assert proven.returncode == 1
+    alone = labkit("prove", "worthy", "--repeat", "2", folder=project, environment=environment)
+    assert alone.returncode == 0, alone.stdout
+    assert "1 sabotage, caught by every check that must; nothing else is red" in alone.stdout
+    kept = {one["check"]: one for one in json.loads((project / "proof.json").read_text())}
+    assert set(kept) == {"notices", "fails_always"}
+    assert (kept["notices"]["caught"], kept["notices"]["trials"]) == (3, 3)
+    ran = labkit("run", "worthy", folder=project, environment=environment)
+    assert ran.returncode == 0, ran.stdout
+    page = (project / "outputs/latest/worthy.html").read_text()
+    assert re.search(r"known to catch: .*<code>forgets</code>", page)
+    assert "last shown" in page
+
+
+def test_sabotages_are_listed(project: Path, environment: Mapping[str, str]) -> None:
+    """What is at fault, what must catch it; nothing is executed."""
+    listed = labkit("prove", "worthy", "--list", folder=project, environment=environment)
+    assert listed.returncode == 0, listed.stderr
+    assert "forgets  memory" in listed.stdout
+    assert "It forgets what it was told." in listed.stdout
+    assert "notices (lost)" in listed.stdout
+
+
+def test_platform_without_sabotages_is_refused(
+    project: Path, environment: Mapping[str, str]
+) -> None:
+    """With what it lacks, and what to give."""
+    (project / "bare.py").write_text(PLATFORM.replace("sabotages =", "nothing ="))
+    refused = labkit("prove", "--target", "bare:Sound", folder=project, environment=environment)
+    assert refused.returncode == 2
+    assert "brings no sabotages" in refused.stderr

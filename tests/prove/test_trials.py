@@ -1,0 +1,103 @@
+"""Which trials a proof makes: each notebook clean, and against what concerns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from labkit.batch.plan import Plan, make_plan
+from labkit.errors import UsageError
+from labkit.ids import RunID
+from labkit.prove.trials import plan_proof, target_of
+from tests.batch.runs import CLOSE, notebook, passing
+from tests.notebook_files import code, write
+from tests.prove.proofs import FORGETS, MISCOUNTS, sabotage
+
+BOTH = sabotage("both", {"keeps": "lost", "counts": "lost"})
+
+
+def plan(root: Path, **books: Sequence[str]) -> Plan:
+    """A plan of notebooks with these checks."""
+    paths = [
+        notebook(root / f"{name}.ipynb", *map(passing, checks)) for name, checks in books.items()
+    ]
+    return made(*paths)
+
+
+def made(*paths: Path) -> Plan:
+    """The plan for notebooks that lie in no project."""
+    selections = [str(path) for path in paths]
+    return make_plan(None, selections, run=RunID.new(), environment="test", deadline_s=60.0)
+
+
+def test_each_notebook_is_tried_clean_and_against_what_concerns_it(tmp_path: Path) -> None:
+    """The trials' names tell them apart; a sabotage's platform takes the target's place."""
+    two = plan(tmp_path, memory=["keeps"], numbers=["counts"])
+    trials, proof = plan_proof(two, [FORGETS, MISCOUNTS, BOTH])
+    assert [job.name for job in trials.jobs] == [
+        "memory",
+        "memory--forgets",
+        "memory--both",
+        "numbers",
+        "numbers--miscounts",
+        "numbers--both",
+    ]
+    targets = {job.name: job.target for job in trials.jobs}
+    assert targets["memory"] == "labkit.reference:Platform"
+    assert targets["numbers--both"] == BOTH.target
+    assert [one.name for one in proof.trials] == [job.name for job in trials.jobs]
+    assert (proof.trials[1].notebook, proof.trials[1].sabotage) == ("memory", "forgets")
+    assert proof.is_whole
+
+
+def test_sweep_tries_all_against_all(tmp_path: Path) -> None:
+    """Also where a sabotage concerns none of a notebook's checks."""
+    trials, _ = plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS, MISCOUNTS], sweep=True)
+    assert [job.name for job in trials.jobs] == ["memory", "memory--forgets", "memory--miscounts"]
+
+
+def test_trials_are_repeated(tmp_path: Path) -> None:
+    """The clean ones too, each under a name of its own."""
+    trials, _ = plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS], repeat=2)
+    names = ["memory", "memory--2", "memory--forgets", "memory--forgets--2"]
+    assert [job.name for job in trials.jobs] == names
+
+
+def test_named_sabotages_are_tried_alone(tmp_path: Path) -> None:
+    """Notebooks that they do not concern are left out, and the proof is no whole one."""
+    two = plan(tmp_path, memory=["keeps"], numbers=["counts"])
+    trials, proof = plan_proof(two, [FORGETS, MISCOUNTS], names=["miscounts"])
+    assert [job.name for job in trials.jobs] == ["numbers", "numbers--miscounts"]
+    assert not proof.is_whole
+    assert len(proof.sabotages) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["forget"], "no sabotage 'forget'; did you mean forgets?"),
+        (["xyz"], "labkit prove --list"),
+        (["miscounts"], "no sabotage concerns these notebooks"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(names: Sequence[str], told: str, tmp_path: Path) -> None:
+    """An unknown name, with the nearest one; a known one that concerns nothing here."""
+    with pytest.raises(UsageError) as refused:
+        plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS, MISCOUNTS], names=names)
+    assert told in str(refused.value)
+
+
+def test_target_is_that_of_all_notebooks(tmp_path: Path) -> None:
+    """One that names none, and several that name different ones, are refused."""
+    one = notebook(tmp_path / "one.ipynb", passing("holds"))
+    assert target_of(made(one)) == "labkit.reference:Platform"
+    opens = 'from labkit.lab import Lab\nlab = await Lab.open("area")'
+    deaf = write(tmp_path / "deaf.ipynb", code(opens), passing("hears"), CLOSE)
+    with pytest.raises(UsageError, match="deaf: without a parameter 'target'"):
+        target_of(made(one, deaf))
+    declared = code('target: str = "other:Platform"', "parameters")
+    other = write(tmp_path / "other.ipynb", declared, code(opens), passing("differs"), CLOSE)
+    with pytest.raises(UsageError, match="other:Platform; give one"):
+        target_of(made(one, other))
