@@ -29,6 +29,7 @@ FLOORS: Final = (
         "display",
         "guard",
         "hostage",
+        "mixups",
         "output_redaction",
         "own_redis",
         "own_server",
