@@ -16,7 +16,7 @@ from tests.notebook_files import code, markdown, write
 
 COMMAND: Final = (sys.executable, "-P", "-m", "labkit")
 """As the installed command: without the working folder among the places to import from."""
-DEADLINE_S: Final = 60
+DEADLINE_S: Final = 180
 TARGET: Final = "labkit.reference:Platform"
 
 PASSING: Final = (

@@ -15,7 +15,7 @@ from labkit.reports.document import read_document
 from labkit.services.endpoints import Services
 from tests.batch.runs import check, failing, notebook, outcomes, passing, run, things_on, variables
 
-DEADLINE_S: Final = 60.0
+DEADLINE_S: Final = 180.0
 
 RUN_ALL: Final = """
 import sys

@@ -30,7 +30,7 @@ from tests.batch.runs import (
 from tests.notebook_files import code
 from tests.services.owners import eventually, kill
 
-DEADLINE_S: Final = 60.0
+DEADLINE_S: Final = 180.0
 
 SHOWS_PROCESSES: Final = """
 import json, os, subprocess

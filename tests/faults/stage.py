@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from labkit.faults.proxy import TcpProxy, tcp_proxy
 
-LONG_S = 15.0
+LONG_S = 30.0
 """For what must happen."""
 SHORT_S = 0.1
 """For what must not happen."""

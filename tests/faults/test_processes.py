@@ -32,7 +32,7 @@ def test_a_victim_answers_and_is_killed() -> None:
     async def run() -> None:
         async with victim([sys.executable, "-c", ECHO]) as child:
             await child.tell("ready for it")
-            assert await child.line(deadline_s=10) == "ready for it"
+            assert await child.line(deadline_s=60) == "ready for it"
             assert await child.kill() == -signal.SIGKILL
 
     asyncio.run(run())
@@ -43,9 +43,9 @@ def test_a_victim_that_ends_by_itself_was_not_killed() -> None:
 
     async def run() -> None:
         async with victim([sys.executable, "-c", "print('done'); raise SystemExit(3)"]) as child:
-            assert await child.line(deadline_s=10) == "done"
+            assert await child.line(deadline_s=60) == "done"
             with pytest.raises(InfrastructureError):
-                await child.line(deadline_s=10)
+                await child.line(deadline_s=60)
             assert await child.kill() in {3, -signal.SIGKILL}
 
     asyncio.run(run())
@@ -57,7 +57,7 @@ def test_a_victim_that_ends_early_tells_why() -> None:
     async def run() -> None:
         async with victim([sys.executable, "-c", "raise SystemExit('no such target')"]) as child:
             with pytest.raises(InfrastructureError, match="no such target"):
-                await child.line(deadline_s=10)
+                await child.line(deadline_s=60)
 
     asyncio.run(run())
 
@@ -94,7 +94,7 @@ from labkit.faults.processes import victim
 
 async def own(child):
     async with victim([sys.executable, "-c", child]) as held:
-        await held.line(deadline_s=10)
+        await held.line(deadline_s=60)
         print("owning", flush=True)
         await asyncio.sleep(60)
 
@@ -114,7 +114,7 @@ def test_a_victim_ends_with_its_owner() -> None:
 
     async def run(child: str) -> None:
         async with victim([sys.executable, "-c", OWNER, child]) as owner:
-            assert await owner.line(deadline_s=20) == "owning"
+            assert await owner.line(deadline_s=60) == "owning"
             await owner.kill()
 
     with listening() as server:

@@ -19,7 +19,7 @@ _P = ParamSpec("_P")
 
 
 def asynchronous(test: Callable[_P, Awaitable[None]]) -> Callable[_P, None]:
-    """The coroutine as a test, for at most 20 s; what its event loop complains of fails it."""
+    """The coroutine as a test, for at most 60 s; what its event loop complains of fails it."""
 
     @functools.wraps(test)
     def run(*arguments: _P.args, **named: _P.kwargs) -> None:
@@ -28,7 +28,7 @@ def asynchronous(test: Callable[_P, Awaitable[None]]) -> Callable[_P, None]:
             asyncio.get_running_loop().set_exception_handler(
                 lambda _, what: complaints.append(what)
             )
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await test(*arguments, **named)
             assert complaints == []
 

@@ -493,7 +493,7 @@ async def test_a_run_whose_process_was_killed_is_resumed(installed: Lease) -> No
         at_work.workshop.agents.register("holding", agent)
         async with victim([sys.executable, "-c", WORKER]) as worker:
             await worker.tell(json.dumps(lease_to_json(installed)))
-            user, thread, run = json.loads(await worker.line(deadline_s=15))
+            user, thread, run = json.loads(await worker.line(deadline_s=60))
             place = Place(user, thread)
             with pytest.raises(Rejected, match="is being worked on"):
                 await at_work.workshop.engine.resume(user, run)

@@ -128,7 +128,7 @@ async def test_an_owner_that_was_killed_is_gone(installed: Lease) -> None:
     """The server frees the lock of a process that could not."""
     async with opened(installed) as data, victim([sys.executable, "-c", WORKER]) as worker:
         await worker.tell(installed.platform_url.reveal())
-        key = int(await worker.line(deadline_s=15))
+        key = int(await worker.line(deadline_s=60))
         assert not await seen_as_gone(data, key)
         assert await worker.kill() == -9
 

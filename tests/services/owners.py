@@ -16,7 +16,7 @@ from typing import Any
 from labkit.services.endpoints import Services
 from labkit.services.urls import PostgresUrl
 
-_DEADLINE_S = 15.0
+_DEADLINE_S = 60.0
 
 
 def same_imports() -> dict[str, str]:
