@@ -54,7 +54,7 @@ def test_a_command_names_files_that_exist(marker: str) -> None:
     [lock] = re.findall(r"--require-hashes -r (\S+)", line)
     assert (ROOT / lock).is_file()
     assert line.startswith("python3 -m venv .venv && ")
-    last = {"run command": "labkit run", "test command": "pytest -q"}[marker]
+    last = {"run command": "labkit run", "test command": "pytest -q -n 3 --dist worksteal"}[marker]
     assert line.endswith(f" && .venv/bin/{last}")
 
 
