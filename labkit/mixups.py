@@ -42,7 +42,8 @@ async def mix_up_replies(
     What does not come within `step_s` seconds is told in the history.
     """
     first, *others = canaries
-    reply = proxy.hold(Direction.DOWNSTREAM, when=canaries[first].encode())
+    # Whole, since the first byte of a reply is enough for a pool to throw the connection away.
+    reply = proxy.hold(Direction.DOWNSTREAM, when=canaries[first].encode(), whole=True)
     asked = {key: proxy.tap(Direction.UPSTREAM, key.encode()) for key in others}
     reading = asyncio.ensure_future(read(first))
     next_ones: dict[str, asyncio.Future[str | None]] = {}

@@ -34,12 +34,16 @@ class Gate(Fault):
     these have passed. What is held is neither lost nor reordered; more than about a megabyte of it
     is not taken from the sender. The end of a stream is held like its bytes. A gate behind another
     one sees nothing before that is released.
+
+    A `whole` one holds also what came in one piece with the pattern's last byte: the beginning of a
+    reply, which would tell the other side that something is coming.
     """
 
     name = "gate"
 
-    def __init__(self, when: bytes | None = None) -> None:
+    def __init__(self, when: bytes | None = None, *, whole: bool = False) -> None:
         super().__init__()
+        self._is_whole = whole
         self._when = None if when is None else checked_pattern(when)
         self._finders: dict[Stream, Finder] = {}
 
@@ -84,7 +88,10 @@ class Gate(Fault):
 
     def _start(self, chunk: Chunk, stream: Stream) -> int | None:
         """Where in the chunk the hold begins, if it does."""
-        return 0 if self._when is None else self._finders[stream].find(chunk.data)
+        if self._when is None:
+            return 0
+        found = self._finders[stream].find(chunk.data)
+        return 0 if found is not None and self._is_whole else found
 
 
 class Tap:

@@ -100,12 +100,13 @@ class TcpProxy:
         self._install(toxic, direction, f"{direction}")
         return toxic
 
-    def hold(self, direction: Direction, *, when: bytes | None = None) -> Gate:
+    def hold(self, direction: Direction, *, when: bytes | None = None, whole: bool = False) -> Gate:
         """A gate that holds each stream from the pattern `when` on, or all that comes from now on.
 
-        Raises `UsageError` for an empty pattern.
+        A `whole` one holds also what came in one piece with the pattern. Raises `UsageError` for an
+        empty pattern.
         """
-        gate = Gate(when)
+        gate = Gate(when, whole=whole)
         self._install(gate, direction, f"{direction}")
         return gate
 

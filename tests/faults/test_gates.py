@@ -33,6 +33,19 @@ async def test_a_gate_holds_from_the_pattern_on() -> None:
 
 
 @asynchronous
+async def test_a_whole_gate_holds_what_came_with_the_pattern() -> None:
+    """Not a byte of the piece passes in which it ends; what came before has passed."""
+    async with proxied() as proxy, client_of(proxy) as client:
+        gate = proxy.hold(Direction.DOWNSTREAM, when=b"secret", whole=True)
+        assert await client.asks(b"before") == b"before"
+        await client.send(b"header, secret, after")
+        assert await gate.held(deadline_s=LONG_S)
+        assert await client.hears_nothing()
+        gate.release()
+        assert await client.receive(21) == b"header, secret, after"
+
+
+@asynchronous
 async def test_a_gate_without_a_pattern_holds_everything() -> None:
     """Requests do not reach the server, the end of the stream neither, until the release."""
     async with proxied() as proxy, client_of(proxy) as client:
