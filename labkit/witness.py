@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ _PAUSE_S: Final = 0.005
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?")
 _HIDDEN: Final = "<insufficient privilege>"
 _KEYS_AT_ONCE: Final = 500
+_NO_KEY: Final = -2
+_NO_END: Final = -1
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Backend:
     transaction_began_at: datetime | None
     waits_for: str | None
     """The event that it waits for; an idle one waits for `ClientRead`."""
+    application_name: str
+    """What the client calls itself."""
 
 
 def table_name(name: str) -> str:
@@ -118,7 +123,10 @@ class Witness:
                 f"grant {role} to {self.lease.owner_role}"
             )
             raise LeaseError(text)
-        return [Backend(pid, state or "", began, waits) for pid, state, began, waits, _ in rows]
+        return [
+            Backend(pid, state or "", began, waits, name)
+            for pid, state, began, waits, name, _ in rows
+        ]
 
     async def seen(
         self, role: str, doing: Callable[[Backend], bool], *, deadline_s: float = 10.0
@@ -162,6 +170,17 @@ class Witness:
                 raise LeaseError(f"the witness cannot read the key {key!r:.120}: it is a {kind}")
             return list(_texts(await self._command(*_READING[kind](key))))
 
+    async def left_ms(self, key: str) -> float | None:
+        """How long a key has left to live, in milliseconds: infinite where it has no end.
+
+        None where there is no such key.
+        """
+        with translated(REDIS_FAMILIES, f"look at the key {key!r:.120}"):
+            left_ms = int(await self._command("PTTL", key))
+        if left_ms == _NO_KEY:
+            return None
+        return math.inf if left_ms == _NO_END else float(left_ms)
+
     async def _command(self, *parts: str | int) -> Any:
         async with self._turn:
             return await self._redis.command(*parts)
@@ -203,6 +222,6 @@ def _texts(answer: Any) -> Iterator[str]:
 _COUNT: Final = "select count(*) from {table} where {where}"
 
 _BACKENDS: Final = """
-    select pid, state, xact_start, wait_event, query from pg_stat_activity
+    select pid, state, xact_start, wait_event, application_name, query from pg_stat_activity
     where datname = current_database() and usename = $1 order by pid
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -96,6 +97,10 @@ def test_the_platforms_backends_are_seen_with_their_state(lease: Lease) -> None:
             pid = connection.get_server_pid()
             (idle,) = await witness.backends(lease.platform_role)
             assert (idle.pid, idle.state, idle.transaction_began_at) == (pid, "idle", None)
+            assert idle.application_name == ""
+            await connection.execute("set application_name = 'backend/test'")
+            (named,) = await witness.backends(lease.platform_role)
+            assert named.application_name == "backend/test"
 
             await connection.execute("begin")
             (open_one,) = await witness.backends(lease.platform_role)
@@ -195,6 +200,27 @@ def test_what_a_key_holds_is_read_whatever_its_kind(lease: Lease) -> None:
                     assert await witness.held(key) == held
                 key = f"{lease.redis_prefix}string"
                 assert await asyncio.gather(*(witness.held(key) for _ in range(5))) == [["a"]] * 5
+        finally:
+            await redis.close()
+
+    asyncio.run(look())
+
+
+def test_what_a_key_has_left_to_live_is_the_servers_word(lease: Lease) -> None:
+    """A time, no end, or no key: each is told apart."""
+
+    async def look() -> None:
+        redis = await connect_redis(RedisUrl.parse(lease.redis_url.reveal()), name="test")
+        try:
+            async with Witness(lease) as witness:
+                key = f"{lease.redis_prefix}key"
+                assert await witness.left_ms(key) is None
+                await redis.command("SET", key, "x", "PX", 60_000)
+                left_ms = await witness.left_ms(key)
+                assert left_ms is not None
+                assert 0 < left_ms <= 60_000
+                await redis.command("PERSIST", key)
+                assert await witness.left_ms(key) == math.inf
         finally:
             await redis.close()
 
