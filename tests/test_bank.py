@@ -17,9 +17,9 @@ from labkit.redaction import Secret
 from labkit.reference import Platform
 from labkit.reference.platform import Parts
 from labkit.reference.pool import Pool, PoolLimits
+from labkit.reference.sabotage.data import TransfersAtReadCommitted
 from labkit.services.endpoints import Lease
 from labkit.witness import Witness
-from tests.saboteurs import TransfersAtReadCommitted
 
 TRANSFERS = 24
 

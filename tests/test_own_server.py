@@ -12,8 +12,8 @@ from labkit.errors import ServiceUnavailable
 from labkit.ids import UserID
 from labkit.own_server import own_server
 from labkit.reference import Platform
+from labkit.reference.sabotage.data import AcknowledgesTooEarly
 from labkit.services.endpoints import Lease
-from tests.saboteurs import AcknowledgesTooEarly
 
 
 @pytest.fixture

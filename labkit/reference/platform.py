@@ -70,6 +70,8 @@ class Platform:
         stages="stages",
         sessions="sessions",
     )
+    sabotages: ClassVar[str] = "labkit.reference.sabotage.catalogue:SABOTAGES"
+    """Where to find it with one faulty part each, for who proves checks."""
     parts: ClassVar[Parts] = Parts()
     processes: ClassVar[int] = 2
     """How many server processes there are."""

@@ -1,4 +1,7 @@
-"""Each notebook is green on the reference platform and finds each part that is faulty."""
+"""Each notebook is green on the reference platform, and has checks that can fail.
+
+That they do, `labkit prove` shows; areas whose sabotages it does not know yet have tables here.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from labkit.json_values import JsonValue
 from labkit.notebook import read_notebook
 from labkit.records import Outcome
 from labkit.reference import Platform
+from labkit.targets.loading import load_sabotages
 from tests.notebooks import areas
 from tests.notebooks.stage import ROOT, Caught, Notebook, notebook_path
 
@@ -28,7 +32,7 @@ CAUGHT: Final[Mapping[str, Caught]] = MappingProxyType(
         for one in pkgutil.iter_modules(areas.__path__)
     }
 )
-"""What each area's notebook catches."""
+"""What the notebooks of areas catch whose sabotages are not in the catalogue."""
 
 SABOTAGES: Final = [
     pytest.param(area, saboteur, id=f"{area}-{saboteur.__name__}")
@@ -36,7 +40,9 @@ SABOTAGES: Final = [
     for saboteur in caught
 ]
 
-of_each_area: Final = pytest.mark.parametrize("area", CAUGHT)
+AREAS: Final = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+of_each_area: Final = pytest.mark.parametrize("area", AREAS)
 
 
 def declared(area: str) -> list[str]:
@@ -61,11 +67,6 @@ def saboteurs() -> Iterator[type[Platform]]:
             yield from (found for found in made_here if issubclass(found, Platform))
 
 
-def test_every_notebook_has_its_table() -> None:
-    """A notebook `notebooks/x.ipynb` is seen to fail as `tests/notebooks/areas/x.py` says."""
-    assert sorted(CAUGHT) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-
-
 def test_every_saboteur_is_tried() -> None:
     """None of those in `tests/saboteurs*.py` is left out of the tables."""
     assert {one for caught in CAUGHT.values() for one in caught} == set(saboteurs())
@@ -73,9 +74,11 @@ def test_every_saboteur_is_tried() -> None:
 
 @of_each_area
 def test_every_check_is_seen_to_fail(area: str) -> None:
-    """No check of the notebook is left out of its table."""
-    caught = {check for reasons in CAUGHT[area].values() for check in reasons}
-    assert caught == set(declared(area))
+    """Some sabotage must be caught by each check of the notebook."""
+    sabotages = load_sabotages("labkit.reference:Platform")
+    caught = {catch.check for one in sabotages for catch in one.must}
+    caught |= {check for reasons in CAUGHT.get(area, {}).values() for check in reasons}
+    assert set(declared(area)) <= caught
 
 
 @pytest.mark.parametrize("environment", ["test", "development", "staging"])

@@ -1,24 +1,28 @@
-"""Platforms with one faulty part each, to see that the notebook of user contexts notices.
-
-Each is named on the command line as `--target tests.saboteurs_contexts:NeverEndsSessions`.
-"""
+"""Platforms whose user contexts have one faulty part."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.executions import Executions, Locked
 from labkit.reference.keyspace import Kind
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.schema import Schema
+from labkit.reference.sabotage.altered import AlteredSchema
 from labkit.reference.session_contexts import SessionContext, SessionContexts, Work
 from labkit.reference.sessions import Sessions
 from labkit.reference.transactions import UserTransaction
-from labkit.services.endpoints import Lease
+from labkit.sabotage import Sabotage
+
+_AREA: Final = "user_contexts"
+_FACTORY: Final = "user_context_factory_creates_isolated_contexts"
+_CROWD: Final = "concurrent_user_context_creation_no_leakage"
+_LIFECYCLE: Final = "session_scoped_context_lifecycle"
+_SERVICES: Final = "factory_adapter_integration_with_real_services"
+_EXECUTION: Final = "execution_factory_user_context_integration"
 
 FIELDS = ("id", "user", "session")
 
@@ -97,16 +101,7 @@ class SharesADefault(Platform):
     parts = Parts(contexts=_Defaulting)
 
 
-class _Altered(Schema):
-    alteration: ClassVar[str]
-
-    async def install(self, lease: Lease) -> None:
-        await super().install(lease)
-        async with self._owner(lease) as owner:
-            await owner.execute(self.alteration)
-
-
-class Unfiltered(_Altered):
+class Unfiltered(AlteredSchema):
     """Threads and messages without row-level security."""
 
     alteration = """
@@ -145,7 +140,8 @@ class _Untidy(SessionContexts):
             try:
                 yield context
             except BaseException:
-                self._left.append(self._work.sessions._store.transaction(user))
+                store = self._work.sessions._store  # noqa: SLF001 - the fault goes around the rules
+                self._left.append(store.transaction(user))
                 await self._left[-1].__aenter__()
                 raise
 
@@ -191,7 +187,7 @@ class CachesForEver(Platform):
     parts = Parts(cache=_Lasting)
 
 
-class _Telling(_Altered):
+class _Telling(AlteredSchema):
     alteration = """
         create function user_of_run(run text) returns text
             language sql stable security definer set search_path = public
@@ -205,7 +201,7 @@ class _Obliging(Executions):
         if owner is not None:
             bind = "select set_config('labkit.acting_user', $1, true)"
             await transaction.execute(bind, owner)
-            transaction._user = owner
+            transaction._user = owner  # noqa: SLF001 - the fault goes around the rules
         return await super().lock(transaction, execution)
 
 
@@ -213,3 +209,101 @@ class FindsRunsByIdAlone(Platform):
     """Whoever names a run acts as its user."""
 
     parts = Parts(schema=_Telling, executions=_Obliging)
+
+
+SABOTAGES: Final = (
+    Sabotage.of(
+        HandsOutOneContext,
+        "cached-context",
+        area=_AREA,
+        promise="Each context is its own user's.",
+        stands_for="A factory with a cache whose key lacks the user.",
+        must={
+            _FACTORY: "context-shared",
+            **dict.fromkeys((_CROWD, _SERVICES, _EXECUTION), "wrong-identity"),
+        },
+    ),
+    Sabotage.of(
+        LooksUpItsUser,
+        "context-variable-not-reset",
+        area=_AREA,
+        promise="A context stays who it is while tasks switch.",
+        stands_for="A context variable that is set and never reset: Starlette #2335.",
+        must={
+            _FACTORY: "context-shared",
+            _CROWD: "wrong-identity",
+            _EXECUTION: "wrong-identity",
+        },
+    ),
+    Sabotage.of(
+        SharesADefault,
+        "shared-default",
+        area=_AREA,
+        promise="Nothing of a context is another's.",
+        stands_for="A mutable default argument.",
+        must={
+            _FACTORY: "context-shared",
+            **dict.fromkeys((_CROWD, _SERVICES, _EXECUTION), "wrong-identity"),
+        },
+    ),
+    Sabotage.of(
+        QueriesWithoutTheUser,
+        "query-without-user",
+        area=_AREA,
+        promise="Rows are found for their own user alone.",
+        stands_for="Broken object-level authorization: whoever knows an id reads it.",
+        must={
+            _FACTORY: "foreign-row-read",
+            _CROWD: "foreign-read-accepted",
+            _EXECUTION: "foreign-row-read",
+        },
+    ),
+    Sabotage.of(
+        NeverEndsSessions,
+        "scope-never-closed",
+        area=_AREA,
+        promise="After its scope a context refuses everything.",
+        stands_for="A generator dependency whose end is never reached.",
+        must={_LIFECYCLE: "used-after-end"},
+    ),
+    Sabotage.of(
+        LeavesTransactionsOpen,
+        "transaction-left-open",
+        area=_AREA,
+        promise="A scope that raised leaves nothing open.",
+        stands_for="A connection entered by hand, and no `finally`.",
+        must={_LIFECYCLE: "left-open"},
+    ),
+    Sabotage.of(
+        CachesForEver,
+        "cached-for-ever",
+        area=_AREA,
+        promise="What a session caches ends at the latest with its time to live.",
+        stands_for="A plain SET, which takes a key's expiry away.",
+        must={_LIFECYCLE: "left-open"},
+    ),
+    Sabotage.of(
+        NeverLooksAtTheTime,
+        "expiry-not-checked",
+        area=_AREA,
+        promise="A session that has expired is refused.",
+        stands_for="Expiry stored and never compared.",
+        must={_LIFECYCLE: "used-after-expiry"},
+    ),
+    Sabotage.of(
+        CachesWithoutTheUser,
+        "context-cache-key-without-user",
+        area=_AREA,
+        promise="A cached value is its user's own.",
+        stands_for="Cache keys without the user: other people's pages out of a shared cache.",
+        must={_CROWD: "leak", _SERVICES: "foreign-value-read"},
+    ),
+    Sabotage.of(
+        FindsRunsByIdAlone,
+        "run-by-id-alone",
+        area=_AREA,
+        promise="A run is reached by its own user alone.",
+        stands_for="Lookup by id, with the owner's rights.",
+        must={_EXECUTION: "foreign-run-reached"},
+    ),
+)

@@ -1,6 +1,6 @@
-"""Platforms with one faulty part each, to see that the notifications notebook notices.
+"""Platforms whose events or sockets have one faulty part.
 
-Each is named on the command line as `--target tests.saboteurs_notifications:NoReplay`.
+Whole runs are judged in four of the five checks, so that some faults show in several of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from labkit.reference.requests import Requests
 from labkit.reference.streams import Published
 from labkit.reference.tokens import Tokens
 from labkit.reference.wire import text_of
+from labkit.sabotage import Sabotage
 from labkit.targets.notifications import Notice
+
+_AREA: Final = "websocket_notifications"
+_FIVE: Final = "agent_websocket_events_all_five_critical_events"
+_ISOLATION: Final = "websocket_user_isolation_concurrent_sessions"
+_ERRORS: Final = "websocket_connection_error_handling"
+_QUALITY: Final = "quality_message_router_integration"
+_ORDERING: Final = "websocket_event_ordering_and_timing"
 
 _OWN_RUNS: Final[set[str]] = set()
 """The runs that this server process works on."""
@@ -220,3 +228,119 @@ class WrongClock(Platform):
     """Time stamps come from a clock that is a day slow."""
 
     parts = Parts(clock=_OfYesterday)
+
+
+SABOTAGES: Final = (
+    Sabotage.of(
+        KindDropped,
+        "kind-dropped",
+        area=_AREA,
+        promise="Every event of a run arrives.",
+        stands_for="A client's list of known types, by which the rest falls through.",
+        must=dict.fromkeys((_FIVE, _ISOLATION, _ERRORS, _ORDERING), "gap"),
+    ),
+    Sabotage.of(
+        KindTwice,
+        "kind-twice",
+        area=_AREA,
+        promise="Every event of a run arrives once.",
+        stands_for="redis-py's retries from version 6 on: one PUBLISH, two messages.",
+        must=dict.fromkeys((_FIVE, _ERRORS, _ORDERING), "duplicate-event"),
+    ),
+    Sabotage.of(
+        WrongThread,
+        "wrong-thread",
+        area=_AREA,
+        promise="An event names the thread that it belongs to.",
+        stands_for="An envelope filled from whatever variable was at hand.",
+        must=dict.fromkeys((_FIVE, _ERRORS, _ORDERING), "foreign-event"),
+    ),
+    Sabotage.of(
+        Broadcast,
+        "broadcast",
+        area=_AREA,
+        promise="A user's events reach that user's connections alone.",
+        stands_for="A loop over all connections where one user's were meant.",
+        must={_ISOLATION: "leak", _QUALITY: "foreign-event"},
+    ),
+    Sabotage.of(
+        AnyToken,
+        "any-token",
+        area=_AREA,
+        promise="A token is who it says only if its signature holds.",
+        stands_for="Tokens decoded without being verified, such as JWT with `none`.",
+        must={_ISOLATION: "token-not-refused"},
+    ),
+    Sabotage.of(
+        OwnProcessOnly,
+        "one-process-only",
+        area=_AREA,
+        promise="Events reach a user's connections to every server process.",
+        stands_for="Connection registries in memory, and a second worker.",
+        must={_ISOLATION: "missing-event"},
+    ),
+    Sabotage.of(
+        NoReplay,
+        "no-replay",
+        area=_AREA,
+        promise="Who was cut off is told the rest when coming again.",
+        stands_for="A send that returned taken for delivery; Redis' pub/sub, at most once.",
+        must={_ERRORS: "missing-event"},
+    ),
+    Sabotage.of(
+        ReplayFromTheStart,
+        "replay-from-start",
+        area=_AREA,
+        promise="What was seen is not told again.",
+        stands_for="A resume that ignores its cursor.",
+        must={_ERRORS: "duplicate-event"},
+    ),
+    Sabotage.of(
+        SlowReaderBlocks,
+        "slow-reader-blocks",
+        area=_AREA,
+        promise="A slow reader holds nobody else up.",
+        stands_for="Awaiting each send in turn, without a queue of its own for each reader.",
+        must={_ERRORS: "held-up"},
+    ),
+    Sabotage.of(
+        RoutesSwapped,
+        "routes-swapped",
+        area=_AREA,
+        promise="An alert arrives as an alert.",
+        stands_for="Two handlers registered for each other's type.",
+        must={_QUALITY: "wrong-route"},
+    ),
+    Sabotage.of(
+        PayloadCut,
+        "payload-cut",
+        area=_AREA,
+        promise="A payload arrives as it was sent.",
+        stands_for="A flat schema in the middle that drops what is nested.",
+        must={_QUALITY: "payload-changed"},
+    ),
+    Sabotage.of(
+        TwoSwapped,
+        "events-swapped",
+        area=_AREA,
+        promise="Events arrive in the order of their run.",
+        stands_for="One task for each send: whichever is first, is first.",
+        must=dict.fromkeys((_FIVE, _ERRORS, _ORDERING), "out-of-order"),
+    ),
+    Sabotage.of(
+        GapInSeq,
+        "gap-in-seq",
+        area=_AREA,
+        promise="A run's events are gapless.",
+        stands_for="A bounded queue that drops in silence.",
+        must={_ERRORS: "gap", _ORDERING: "gap"},
+    ),
+    Sabotage.of(
+        WrongClock,
+        "wrong-clock",
+        area=_AREA,
+        promise="Time stamps are those of the events.",
+        stands_for="A clock of another host, or in another zone.",
+        must={_FIVE: "clock-wrong", _ORDERING: "clock-wrong"},
+    ),
+)

@@ -1,7 +1,4 @@
-"""Platforms with one faulty part each, to see that the agent notebook notices.
-
-Each is named on the command line as `--target tests.saboteurs_execution:NoRollback`.
-"""
+"""Platforms whose agents, sessions or states have one faulty part."""
 
 from __future__ import annotations
 
@@ -32,8 +29,16 @@ from labkit.reference.store import RetryLimits, Store, ThreadChanges
 from labkit.reference.tool_calls import Call, ToolCalls
 from labkit.reference.transactions import UserTransaction
 from labkit.reference.turns import Records, Turns
+from labkit.sabotage import Sabotage
 from labkit.services.endpoints import Lease
 from labkit.targets.pipeline import ExecutionState
+
+_AREA: Final = "agent_execution"
+_PERSISTENCE: Final = "agent_execution_with_database_persistence"
+_ISOLATION: Final = "concurrent_agent_executions_with_user_isolation"
+_ERRORS: Final = "agent_execution_error_handling_with_rollback"
+_SESSIONS: Final = "session_isolation_enforcement"
+_STATES: Final = "execution_context_state_transitions"
 
 _KEPT_MOST: Final = 2
 """How many users of the notebook have sessions."""
@@ -236,3 +241,95 @@ class ChecksThenActs(Platform):
     """The platform looks at the state before it changes it, and nothing holds it in between."""
 
     parts = Parts(schema=_Lawless, executions=_Looking)
+
+
+SABOTAGES: Final = (
+    Sabotage.of(
+        CompletionNotStored,
+        "completion-not-stored",
+        area=_AREA,
+        promise="A run that was told as completed is stored as completed.",
+        stands_for="A run's state that is told before, or without, being persisted.",
+        must={_PERSISTENCE: "completion-not-stored"},
+    ),
+    Sabotage.of(
+        ToolCallNotStored,
+        "tool-call-not-stored",
+        area=_AREA,
+        promise="Every tool call of a run has its row.",
+        stands_for="An audit trail with holes where all went well.",
+        must={_PERSISTENCE: "tool-call-not-stored"},
+    ),
+    Sabotage.of(
+        OneContextForAll,
+        "one-context-for-all",
+        area=_AREA,
+        promise="A run's model input is made of its own user's messages.",
+        stands_for="A module-global across an await; GitHub's mixed-up sessions of March 2021.",
+        must={_ISOLATION: "leak"},
+    ),
+    Sabotage.of(
+        LeakingContextVariable,
+        "context-variable-leaks",
+        area=_AREA,
+        promise="Who a task works for is its own.",
+        stands_for="Context variables shared by tasks: Starlette #2335, aiohttp #3406.",
+        must={_ISOLATION: "leak"},
+    ),
+    Sabotage.of(
+        NoRollback,
+        "no-rollback",
+        area=_AREA,
+        promise="What a tool wrote before its error is gone.",
+        stands_for="An error handler that commits; a COMMIT whose answer ROLLBACK nobody reads.",
+        must={_ERRORS: "partial-write"},
+    ),
+    Sabotage.of(
+        SwallowsErrors,
+        "errors-swallowed",
+        area=_AREA,
+        promise="A run that failed is told and stored as failed.",
+        stands_for="An `except Exception` around a tool, and a run that is completed.",
+        must={_ERRORS: "error-swallowed"},
+    ),
+    Sabotage.of(
+        DanglingToolCall,
+        "dangling-tool-call",
+        area=_AREA,
+        promise="Each tool call in a thread's history has its result.",
+        stands_for="Histories that the next model call refuses, since a tool call has no answer.",
+        must={_ERRORS: "dangling-tool-call"},
+    ),
+    Sabotage.of(
+        SessionKept,
+        "session-kept",
+        area=_AREA,
+        promise="A database session belongs to one request.",
+        stands_for="Sessions stored on long-lived objects and used again by later requests.",
+        must={_SESSIONS: "session-not-refused"},
+    ),
+    Sabotage.of(
+        PoolWithoutReset,
+        "pool-without-reset",
+        area=_AREA,
+        promise="A connection brings nothing of its last borrower.",
+        stands_for="Pools that do no more than roll back: SQLAlchemy #12099, npgsql #5592.",
+        must={_SESSIONS: "connection-not-clean"},
+    ),
+    Sabotage.of(
+        AnyTransition,
+        "any-transition",
+        area=_AREA,
+        promise="An illegal transition is refused, and its row unchanged.",
+        stands_for="States kept as free text, with no rule in the database.",
+        must={_STATES: "illegal-accepted"},
+    ),
+    Sabotage.of(
+        ChecksThenActs,
+        "check-then-act",
+        area=_AREA,
+        promise="Of rivals for one transition, one wins.",
+        stands_for="Check-then-act without a lock: a race between reading a state and writing it.",
+        must={_STATES: "two-winners"},
+    ),
+)

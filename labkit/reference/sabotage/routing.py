@@ -1,12 +1,11 @@
-"""Platforms with one faulty part each, to see that the notebook of message routing notices.
+"""Platforms whose message routing has one faulty part.
 
-Each is named on the command line as `--target tests.saboteurs_routing:SkipsAStage`. They serve
-inside the notebook's kernel, which is sooner there than processes are.
+They serve inside the notebook's kernel, which is sooner there than processes are.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 from labkit.errors import Rejected
 from labkit.ids import MessageID
@@ -18,21 +17,17 @@ from labkit.reference.keyspace import Kind
 from labkit.reference.platform import Parts
 from labkit.reference.quality import Payload, Quality, QualityType
 from labkit.reference.refusals import no_such, refusals
-from labkit.reference.schema import Schema
+from labkit.reference.sabotage.altered import AlteredSchema
 from labkit.reference.stages import Stages
 from labkit.reference.transactions import UserTransaction
-from labkit.services.endpoints import Lease
+from labkit.sabotage import Sabotage
 from labkit.targets.pipeline import MessageView, Role
 from labkit.targets.routing import Page
 
-
-class _Altered(Schema):
-    alteration: ClassVar[str]
-
-    async def install(self, lease: Lease) -> None:
-        await super().install(lease)
-        async with self._owner(lease) as owner:
-            await owner.execute(self.alteration)
+_AREA: Final = "message_routing"
+_PIPELINE: Final = "message_pipeline_websocket_to_agent_execution"
+_QUALITY: Final = "quality_message_routing_and_filtering"
+_PERSISTENCE: Final = "message_persistence_with_user_isolation"
 
 
 class _Skipping(Stages):
@@ -69,7 +64,7 @@ class TellsAStageTooLate(reference.InKernel):
     parts = Parts(stages=_Late)
 
 
-class _WithoutUniqueIds(_Altered):
+class _WithoutUniqueIds(AlteredSchema):
     alteration = """
         alter table executions drop constraint executions_user_id_request_id_key;
         alter table messages drop constraint messages_user_id_request_id_key;
@@ -154,7 +149,7 @@ class CountsAllUsersTogether(reference.InKernel):
     parts = Parts(quality=_Common)
 
 
-class _Unfiltered(_Altered):
+class _Unfiltered(AlteredSchema):
     alteration = """
         alter policy own on threads using (true) with check (user_id = acting_user());
         alter policy own on messages using (true) with check (user_id = acting_user());
@@ -212,3 +207,87 @@ class ShowsMessagesOutOfOrder(reference.InKernel):
     """Messages become visible when they are committed, whatever their positions are."""
 
     parts = Parts(transactions=_Unlocked)
+
+
+SABOTAGES: Final = (
+    Sabotage.of(
+        SkipsAStage,
+        "stage-skipped",
+        area=_AREA,
+        promise="A message goes through every stage.",
+        stands_for="A fast path that leaves validation out.",
+        must={_PIPELINE: "stage-missing"},
+    ),
+    Sabotage.of(
+        TellsAStageTooLate,
+        "stage-too-late",
+        area=_AREA,
+        promise="Stages are told in the order in which they are reached.",
+        stands_for="Times taken when a batch is written, not when things happen.",
+        must={_PIPELINE: "stage-order"},
+    ),
+    Sabotage.of(
+        ExecutesEveryCopy,
+        "duplicate-executed",
+        area=_AREA,
+        promise="The same message is executed once.",
+        stands_for="At-least-once delivery without an idempotency key.",
+        must={_PIPELINE: "executed-twice"},
+    ),
+    Sabotage.of(
+        LooksBeforeItInserts,
+        "duplicate-race",
+        area=_AREA,
+        promise="The same message is executed once, also when two copies race.",
+        stands_for="Select-then-insert without a unique constraint.",
+        must={_PIPELINE: "executed-twice"},
+    ),
+    Sabotage.of(
+        StoresBeforeItValidates,
+        "stored-before-validated",
+        area=_AREA,
+        promise="Of a refused message nothing is stored.",
+        stands_for="Storing first, and no way back when it is refused.",
+        must={_PIPELINE: "invalid-stored"},
+    ),
+    Sabotage.of(
+        InvertsTheFilter,
+        "filter-inverted",
+        area=_AREA,
+        promise="What is valid is handled, what is not is refused.",
+        stands_for="A negated condition.",
+        must={_QUALITY: "valid-refused"},
+    ),
+    Sabotage.of(
+        CountsAllUsersTogether,
+        "metrics-in-one-key",
+        area=_AREA,
+        promise="A user's metrics are made of that user's reports.",
+        stands_for="A metric key without its tenant.",
+        must={_QUALITY: "metrics-not-under-user"},
+    ),
+    Sabotage.of(
+        ReadsForAnybody,
+        "message-query-without-user",
+        area=_AREA,
+        promise="Another's thread gives no messages.",
+        stands_for="Broken object-level authorization in a list endpoint.",
+        must={_PERSISTENCE: "foreign-read-accepted"},
+    ),
+    Sabotage.of(
+        PagesByOffset,
+        "paging-by-offset",
+        area=_AREA,
+        promise="Paging neither repeats nor drops while others insert.",
+        stands_for="OFFSET over a list that changes.",
+        must={_PERSISTENCE: "page-repeats"},
+    ),
+    Sabotage.of(
+        ShowsMessagesOutOfOrder,
+        "messages-out-of-order",
+        area=_AREA,
+        promise="Messages become visible in the order of their positions.",
+        stands_for="Sequence numbers taken before the commit, and a cursor that has passed them.",
+        must={_PERSISTENCE: "page-drops"},
+    ),
+)

@@ -1,25 +1,27 @@
-"""Platforms with one faulty part each, to see that the database notebook notices.
-
-Each is named on the command line as `--target tests.saboteurs:CommitsOnError`.
-"""
+"""Platforms whose transactions, pool or store have one faulty part."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import asyncpg
 
 from labkit.redaction import Secret
 from labkit.reference.platform import Parts, Platform
 from labkit.reference.pool import Connection, Pool, PoolLimits, is_gone
-from labkit.reference.schema import Schema
 from labkit.reference.store import Store
 from labkit.reference.transactions import UserTransaction
-from labkit.services.endpoints import Lease
+from labkit.sabotage import Sabotage
 from labkit.targets.data import ExecutionResult, Isolation, Transaction
+
+_AREA: Final = "database_transactions"
+_ACID: Final = "acid_transaction_rollback_on_error"
+_CONCURRENCY: Final = "concurrent_database_operations_isolation"
+_POOL: Final = "database_connection_pooling_and_session_management"
+_EXECUTIONS: Final = "agent_execution_data_persistence"
 
 _T = TypeVar("_T")
 
@@ -162,57 +164,6 @@ class GrowsPastItsBound(Platform):
     parts = Parts(pool=_Growing)
 
 
-class _Altered(Schema):
-    alteration: ClassVar[str]
-
-    async def install(self, lease: Lease) -> None:
-        await super().install(lease)
-        async with self._owner(lease) as owner:
-            await owner.execute(self.alteration)
-
-
-class _Unprotected(_Altered):
-    alteration = """
-        alter table threads disable row level security;
-        alter table messages disable row level security;
-        alter table executions disable row level security;
-    """
-
-
-class WithoutRowLevelSecurity(Platform):
-    """The policies on threads and what hangs on them are there and never asked."""
-
-    parts = Parts(schema=_Unprotected)
-
-
-class _OpenToWrites(_Altered):
-    alteration = """
-        alter policy own on threads with check (true);
-        alter policy own on messages with check (true);
-        alter policy own on executions with check (true);
-    """
-
-
-class WritesUnchecked(Platform):
-    """The policies hide other users' rows, and let anything be written."""
-
-    parts = Parts(schema=_OpenToWrites)
-
-
-class _LinkedById(_Altered):
-    alteration = """
-        alter table messages drop constraint messages_thread;
-        alter table messages add constraint messages_thread
-            foreign key (thread_id) references threads (id) on delete cascade;
-    """
-
-
-class ForeignKeyOnTheIdAlone(Platform):
-    """A message's thread must exist, but may be anybody's."""
-
-    parts = Parts(schema=_LinkedById)
-
-
 class _Flattening(Store):
     async def complete_execution(
         self, user: str, execution: str, message: str, result: ExecutionResult
@@ -225,16 +176,6 @@ class FlattensJson(Platform):
     """Values inside the output are stored as the text of their JSON."""
 
     parts = Parts(store=_Flattening)
-
-
-class _Unlinked(_Altered):
-    alteration = "alter table executions drop constraint if exists executions_message"
-
-
-class LinkNotEnforced(Platform):
-    """An execution may be linked to any message, or to none that exists."""
-
-    parts = Parts(schema=_Unlinked)
 
 
 class _OneLevel(UserTransaction):
@@ -272,3 +213,95 @@ class AlwaysSerializable(Platform):
     """Every transaction is silently at serializable."""
 
     parts = Parts(transactions=_Serializable)
+
+
+SABOTAGES: Final = (
+    Sabotage.of(
+        CommitsEachStatement,
+        "autocommit",
+        area=_AREA,
+        promise="A transaction is stored in whole or not at all.",
+        stands_for="Autocommit left on, by driver default or by a proxy's.",
+        must={_ACID: "partial-write", _CONCURRENCY: "isolation-level-differs"},
+    ),
+    Sabotage.of(
+        CommitsOnError,
+        "commit-on-error",
+        area=_AREA,
+        promise="What came before an error is gone.",
+        stands_for="A context manager that commits whatever happened.",
+        must={_ACID: "partial-write", _CONCURRENCY: "isolation-level-differs"},
+    ),
+    Sabotage.of(
+        AcknowledgesTooEarly,
+        "acknowledged-too-early",
+        area=_AREA,
+        promise="A commit that was acknowledged survives a crash.",
+        stands_for="`synchronous_commit=off`, for speed: 9 of 4,500 acknowledged commits lost.",
+        must={_ACID: "lost-commit"},
+    ),
+    Sabotage.of(
+        TransfersAtReadCommitted,
+        "transfers-read-committed",
+        area=_AREA,
+        promise="Transfers never change the total.",
+        stands_for="Lost updates and write skew below serializable.",
+        must={_CONCURRENCY: "total-changed"},
+    ),
+    Sabotage.of(
+        RepeatsTheLastStatement,
+        "retry-last-statement",
+        area=_AREA,
+        promise="After a lost race the whole transaction is done again.",
+        stands_for="A retry around a statement, where PostgreSQL's manual asks for all of it.",
+        must={_CONCURRENCY: "total-changed"},
+    ),
+    Sabotage.of(
+        AlwaysReadCommitted,
+        "always-read-committed",
+        area=_AREA,
+        promise="A transaction runs at the level that was asked for.",
+        stands_for="An isolation option that the pool drops.",
+        must={_CONCURRENCY: "isolation-level-differs"},
+    ),
+    Sabotage.of(
+        AlwaysRepeatableRead,
+        "always-repeatable-read",
+        area=_AREA,
+        promise="A transaction runs at the level that was asked for.",
+        stands_for="Snapshot isolation called serializable.",
+        must={_CONCURRENCY: "isolation-level-differs"},
+    ),
+    Sabotage.of(
+        AlwaysSerializable,
+        "always-serializable",
+        area=_AREA,
+        promise="A transaction runs at the level that was asked for.",
+        stands_for="A default set for a role, against which every option loses.",
+        must={_CONCURRENCY: "isolation-level-differs"},
+    ),
+    Sabotage.of(
+        LeaksOnCancel,
+        "leak-on-cancel",
+        area=_AREA,
+        promise="A cancelled waiter leaves no connection taken.",
+        stands_for="Cancellation inside `__aenter__`: asyncpgsa #52.",
+        must={_POOL: "connection-leaked"},
+    ),
+    Sabotage.of(
+        GrowsPastItsBound,
+        "pool-grows",
+        area=_AREA,
+        promise="The pool never holds more connections than it says.",
+        stands_for="An overflow that is added to the limit, such as SQLAlchemy's `max_overflow`.",
+        must={_POOL: "pool-outgrown"},
+    ),
+    Sabotage.of(
+        FlattensJson,
+        "json-flattened",
+        area=_AREA,
+        promise="An output is read back with its types.",
+        stands_for="JSON encoded twice.",
+        must={_EXECUTIONS: "json-flattened"},
+    ),
+)

@@ -1,0 +1,17 @@
+"""All sabotages of the reference platform, in the order of the areas."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from labkit.reference.sabotage import agents, contexts, data, notifications, routing, schema
+from labkit.sabotage import Sabotage
+
+SABOTAGES: Final[tuple[Sabotage, ...]] = (
+    *agents.SABOTAGES,
+    *notifications.SABOTAGES,
+    *contexts.SABOTAGES,
+    *data.SABOTAGES,
+    *schema.SABOTAGES,
+    *routing.SABOTAGES,
+)
