@@ -22,6 +22,8 @@ from tests.reference.stage import asynchronous, new_user
 READER, WRITER, OTHER, DELETER = "reader", "writer", "other writer", "deleter"
 EXPIRY, FORGETTING = "expiry", "forgetting"
 ONE_OF_EACH = tuple(orders({READER: 3, WRITER: 3}))
+PARTS = 6
+"""Into how many tests many orders are divided, so that each has a time of its own."""
 WRITER_DIES = tuple(order for steps in (1, 2) for order in orders({READER: 3, WRITER: steps}))
 AT_ONCE = 2
 """How many orders are played at the same time: each may hold two of the pool's four connections."""
@@ -138,21 +140,23 @@ async def test_no_order_of_a_reader_and_a_writer_is_stale(installed: Lease) -> N
         assert await stale_orders(target, ONE_OF_EACH, after_all) == []
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("another", [EXPIRY, FORGETTING])
 @asynchronous
 async def test_nothing_that_is_removed_meanwhile_makes_it_stale(
-    installed: Lease, another: str
+    installed: Lease, another: str, part: int
 ) -> None:
     """The key expires at any moment, or all of the user's keys are forgotten."""
     async with paced(Platform)(installed) as target:
-        every = orders({READER: 3, WRITER: 3, another: 1})
-        assert await stale_orders(target, every, after_all) == []
+        every = tuple(orders({READER: 3, WRITER: 3, another: 1}))
+        assert len(every) == 140
+        assert await stale_orders(target, every[part::PARTS], after_all) == []
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", range(PARTS))
 @asynchronous
 async def test_no_order_of_a_reader_and_two_writers_is_stale(installed: Lease, part: int) -> None:
-    """All orders in which the database lets the writers change the row, in six parts."""
+    """All orders in which the database lets the writers change the row."""
     every = [
         order
         for order in orders({READER: 3, WRITER: 3, OTHER: 3})
@@ -160,7 +164,7 @@ async def test_no_order_of_a_reader_and_two_writers_is_stale(installed: Lease, p
     ]
     assert len(every) == 336
     async with paced(Platform)(installed) as target:
-        assert await stale_orders(target, every[part::6], after_all) == []
+        assert await stale_orders(target, every[part::PARTS], after_all) == []
 
 
 @asynchronous
@@ -171,8 +175,9 @@ async def test_a_writer_that_dies_leaves_nothing_stale(installed: Lease) -> None
         assert await stale_orders(target, WRITER_DIES, after_deaths) == []
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @asynchronous
-async def test_two_writers_that_die_leave_nothing_stale(installed: Lease) -> None:
+async def test_two_writers_that_die_leave_nothing_stale(installed: Lease, part: int) -> None:
     """The second one's intent stands for both, also when it does not come to its commit."""
     every = [
         order
@@ -181,7 +186,7 @@ async def test_two_writers_that_die_leave_nothing_stale(installed: Lease) -> Non
         if is_possible(order, (WRITER, OTHER)) and order.index(WRITER) < order.index(OTHER)
     ]
     async with paced(Platform)(installed) as target:
-        assert await stale_orders(target, every, after_deaths) == []
+        assert await stale_orders(target, every[part::PARTS], after_deaths) == []
 
 
 @asynchronous
