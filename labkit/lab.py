@@ -16,15 +16,17 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar, cast
+from secrets import token_urlsafe
+from typing import Any, Final, Self, cast
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from labkit.checks import Check, Surroundings
 from labkit.detoured import Detoured, detours
+from labkit.doomed import DoomedRename, doomed_rename
 from labkit.environment import IsolatedEnvironment
-from labkit.errors import NotGreen, ServiceUnavailable, UsageError
+from labkit.errors import NotGreen, UsageError
 from labkit.guard import Seam, guarded_block, guarded_target
 from labkit.hostage import Hostage, hostage
 from labkit.output_redaction import guard_output
@@ -38,7 +40,7 @@ from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.leases import lease as take_lease
 from labkit.services.open import open_services
 from labkit.services.places import default_cache
-from labkit.skips import SkipCheck
+from labkit.skips import or_skip
 from labkit.sockets import Login, Socket, connected
 from labkit.targets.cache import Cache
 from labkit.targets.configuration import Configuration
@@ -54,7 +56,7 @@ from labkit.witness import Witness
 DEFAULT_DEADLINE_S: Final = 30.0
 """The deadline of a check that names none, in seconds."""
 
-_T = TypeVar("_T")
+_SECRET_BYTES: Final = 32
 
 _LIBRARIES: Final = ("asyncpg", "ipykernel", "labkit", "papermill", "redis", "websockets")
 
@@ -217,6 +219,12 @@ class Lab:
         async with connected(sockets, door, token or sockets.token(user), login) as socket:
             yield socket
 
+    def new_secret(self) -> Secret:
+        """A random secret, for the target to keep; it is masked in all output from now on."""
+        secret = Secret(token_urlsafe(_SECRET_BYTES))
+        self._publisher.keep_secret((secret,))
+        return secret
+
     # Beside the target --------------------------------------------------------------------------
 
     def own_server(self) -> AbstractAsyncContextManager[OwnServer]:
@@ -229,7 +237,7 @@ class Lab:
     @contextlib.asynccontextmanager
     async def _own_server(self) -> AsyncIterator[OwnServer]:
         starting = own_server(self.lease, self._factory, self._settings)
-        async with _or_skip(starting) as server:
+        async with or_skip(starting) as server:
             self._publisher.keep_secret(secrets_of(server.lease))
             yield server
 
@@ -240,7 +248,7 @@ class Lab:
         """
         keep_secret = self._publisher.keep_secret
         starting = own_redis(self.lease, self._factory, self._settings, keep_secret=keep_secret)
-        return guarded_block(_or_skip(starting))
+        return guarded_block(or_skip(starting))
 
     def detoured(self) -> AbstractAsyncContextManager[Detoured]:
         """The target once more on the same lease, its ways to both servers led through proxies."""
@@ -259,6 +267,24 @@ class Lab:
         """A process of the target's, held in the middle of a transaction of `user`."""
         self._seam.require(Capability.DATA, "transaction")
         return guarded_block(hostage(self.lease, self._spec, user=user))
+
+    def doomed_rename(
+        self, user: str, thread: str, title: str
+    ) -> AbstractAsyncContextManager[DoomedRename]:
+        """A process of the target's, held between the commit of a rename and its invalidation."""
+        self._seam.require(Capability.DATA, "rename_thread")
+        self._seam.require(Capability.CACHE, "session")
+        renaming = doomed_rename(
+            self.lease,
+            self._spec,
+            user=user,
+            thread=thread,
+            title=title,
+            witness=self.witness,
+            table=self.tables.threads,
+            random=self.random,
+        )
+        return guarded_block(renaming)
 
     def check(
         self, name: str, claim: str, *, deadline_s: float | None = None, isolation: bool = False
@@ -312,17 +338,6 @@ def _outcome(check: Check) -> Outcome:
 def _own_secrets(target: Target) -> tuple[Secret, ...]:
     """What a target may tell that it keeps to itself, beside the lease's secrets."""
     return tuple(getattr(target, "secrets", ()))
-
-
-@contextlib.asynccontextmanager
-async def _or_skip(starting: AbstractAsyncContextManager[_T]) -> AsyncIterator[_T]:
-    """A server of a check's own, or the check is skipped with the reason why there is none."""
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            server = await stack.enter_async_context(starting)
-        except ServiceUnavailable as error:
-            raise SkipCheck("a server of the check's own", str(error)) from error
-        yield server
 
 
 async def _leased(

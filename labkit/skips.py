@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+from labkit.errors import ServiceUnavailable
+
+_T = TypeVar("_T")
 
 
 class SkipCheck(BaseException):
@@ -25,6 +31,17 @@ def skip_in(error: BaseException | None) -> SkipCheck | None:
     skips = list(_leaves(error))
     found = sorted((one for one in skips if isinstance(one, SkipCheck)), key=_is_elsewhere)
     return found[0] if found and len(found) == len(skips) else None
+
+
+@asynccontextmanager
+async def or_skip(starting: AbstractAsyncContextManager[_T]) -> AsyncIterator[_T]:
+    """A server of a check's own, or the check is skipped with the reason why there is none."""
+    async with AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(starting)
+        except ServiceUnavailable as error:
+            raise SkipCheck("a server of the check's own", str(error)) from error
+        yield server
 
 
 def _leaves(error: BaseException | None) -> Iterator[BaseException | None]:

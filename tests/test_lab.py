@@ -22,7 +22,7 @@ from labkit.errors import (
 )
 from labkit.ids import UserID
 from labkit.lab import Lab
-from labkit.redaction import Secret
+from labkit.redaction import Secret, is_weak
 from labkit.reference import Platform
 from labkit.reference.store import Store
 from labkit.services.connect import postgres_session
@@ -324,6 +324,29 @@ def test_records_hold_no_secret(handed_over: Lease, capsys: pytest.CaptureFixtur
     assert "telling" in told
     assert "secret-of-the-target" not in told
     for secret in (*secrets_of(handed_over), Secret(OTHER_SECRET)):
+        assert secret.reveal() not in told
+
+
+@pytest.mark.usefixtures("handed_over")
+def test_a_new_secret_is_kept_out_of_all_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is another, long enough to be found wherever it stands, and masked from then on."""
+    made: list[Secret] = []
+
+    async def run() -> None:
+        lab = await Lab.open("area", target=spec(Platform))
+        made.extend(lab.new_secret() for _ in range(2))
+        async with lab.check("telling", "It tells too much") as check:
+            value = made[0].reveal()
+            check.equal(value, value, f"the secret {value}", reason="not-equal")
+            check.note(f"and {made[1].reveal()}")
+        await lab.close()
+
+    asyncio.run(run())
+    told = capsys.readouterr().out
+    assert "the secret ***" in told
+    assert len({secret.reveal() for secret in made}) == 2
+    for secret in made:
+        assert not is_weak(secret)
         assert secret.reveal() not in told
 
 
