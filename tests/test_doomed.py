@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from labkit.doomed import DoomedRename, doomed_rename
-from labkit.errors import InfrastructureError
+from labkit.errors import InfrastructureError, NotGreen
 from labkit.ids import UserID
+from labkit.lab import Lab
 from labkit.reference import Platform
-from labkit.services.endpoints import Lease
+from labkit.services.endpoints import Lease, secrets_of
+from labkit.services.handover import VARIABLE, Handover, write_handover
+from labkit.skips import SkipCheck
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous
 from tests.targets.shelf import Shelved, ShelvedForGood
@@ -122,3 +127,30 @@ async def test_the_platform_reads_no_old_title_afterwards(lease: Lease) -> None:
         assert verdict.valid is True, verdict.detail
         async with target.cache.session(user) as session:
             assert (await session.title(thread)).title == "after"
+
+
+def test_a_lab_dooms_a_rename_or_skips(
+    lease: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a target that caches titles it is killed; one that caches nothing lacks what it needs."""
+    write_handover(tmp_path / "handover.json", Handover(lease, secrets_of(lease)))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "handover.json"))
+
+    async def run() -> None:
+        lab = await Lab.open("area", target="tests.targets.shelf:Shelved")
+        async with lab.check("doomed", "It dies") as check:
+            user = UserID.new()
+            await lab.data.create_user(user)
+            thread = await lab.data.create_thread(user, "before")
+            async with lab.doomed_rename(user, thread, "after") as held:
+                check.judged(await held.kill(), "it was killed in between")
+        assert check.record is not None
+        assert (check.record.outcome, check.record.reason) == ("passed", "")
+        await lab.close()
+        lab = await Lab.open("area", target="tests.targets.notepad:Notepad")
+        with pytest.raises(SkipCheck, match="fast enough"):
+            lab.doomed_rename(user, thread, "after")
+        with pytest.raises(NotGreen):
+            await lab.close()
+
+    asyncio.run(run())
