@@ -20,6 +20,7 @@ import types
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, unquote
@@ -194,6 +195,9 @@ class Redactor:
         self._in_order = sorted(self._strong)
         self._initials = frozenset(text[0] for text in self._strong)
         self._longest = max(map(len, self._strong), default=0)
+        self._shortest = min(map(len, self._strong), default=0)
+        grouped = groupby(self._in_order, key=lambda text: text[: self._shortest])
+        self._by_beginning = {beginning: tuple(texts) for beginning, texts in grouped}
         self._weak = _forms(weak, _escaped, _url_quoted)
         self._weak_in_url = re.compile(f"://(?={_USER}({'|'.join(map(re.escape, self._weak))})@)")
 
@@ -261,12 +265,12 @@ class Redactor:
         return place < len(self._in_order) and self._in_order[place].startswith(text)
 
     def _strong_spans(self, text: str) -> Iterator[Span]:
-        # One search for each is several times faster than one alternation of all of them.
-        for written, form in self._strong.items():
-            start = text.find(written)
-            while start >= 0:
-                yield Span(start, start + len(written), form)
-                start = text.find(written, start + 1)
+        # One look-up for each place takes the same time however many secrets there are.
+        width, known = self._shortest, self._by_beginning
+        for start in range(len(text) - width + 1 if known else 0):
+            for written in known.get(text[start : start + width], ()):
+                if text.startswith(written, start):
+                    yield Span(start, start + len(written), self._strong[written])
 
     def _weak_spans(self, text: str) -> Iterator[Span]:
         if self._weak:
@@ -357,8 +361,7 @@ def scan(path: Path, redactor: Redactor) -> tuple[Finding, ...]:
     """Where secrets stand in a file: in its text and, for JSON, in the texts that it stands for.
 
     Bytes that are no UTF-8 are passed over; JSON that cannot be read is searched as text alone.
-    What stands in JSON unescaped is found in both.
-    Raises `OSError` when the file cannot be read.
+    What stands in JSON unescaped is found in both. Raises `OSError` when the file cannot be read.
     """
     text = path.read_bytes().decode("utf-8", "replace")
     found = list(redactor.findings(text))
