@@ -7,6 +7,7 @@ of their own, whose turnstiles let one turn pass at a time. No pause decides the
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from itertools import chain
@@ -65,8 +66,9 @@ async def stale_set_table(
 
     `user` is registered; each interleaving has a thread of that user's for itself, which one
     session reads while another target renames it. Where the target's turns allow more than
-    `most_orders` orders, as many are run, evenly spread. Errors of the target come through, and
-    `TargetError` is raised when it does not end what it was asked.
+    `most_orders` orders, as many are run, evenly spread; orders that come to the same steps, since
+    an actor was through early, are run once and counted each. Errors of the target come through,
+    and `TargetError` is raised when it does not end what it was asked.
     """
     textbook = await textbook_histories(witness.lease)
     race = _Race(witness, reader, writer, user, turn_s)
@@ -74,10 +76,34 @@ async def stale_set_table(
     orders = interleavings(turns[Actor.READER], turns[Actor.WRITER])
     chosen = orders[:: -(-len(orders) // most_orders)]
     target = [
-        await race.run(order, is_warm=is_warm) for is_warm in _CACHE_STATES for order in chosen
+        history
+        for is_warm in _CACHE_STATES
+        for history in await _run_all(race, chosen, is_warm=is_warm)
     ]
     possible = len(orders) * len(_CACHE_STATES)
     return StaleSetTable(textbook, target, reader.target.name, possible)
+
+
+async def _run_all(
+    race: _Race, orders: Sequence[Order], *, is_warm: bool
+) -> Sequence[StaleSetHistory]:
+    """Each order's history; orders that come to the same steps have been run once."""
+    histories: list[StaleSetHistory] = []
+    for order in orders:
+        same = next((each for each in histories if comes_to(order, each)), None)
+        histories.append(same or await race.run(order, is_warm=is_warm))
+    return histories
+
+
+def comes_to(order: Order, history: StaleSetHistory) -> bool:
+    """Whether an order would be what has been run: an actor that is through skips its rest."""
+    actors = [Actor(step.partition(":")[0]) for step in history.steps]
+    left, taken = Counter(actors), list[Actor]()
+    for actor in order:
+        if left[actor]:
+            left[actor] -= 1
+            taken.append(actor)
+    return taken == actors and not history.obstacle
 
 
 async def textbook_histories(lease: Lease) -> Mapping[Strategy, Sequence[StaleSetHistory]]:

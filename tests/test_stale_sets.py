@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import cast
 
@@ -12,9 +13,9 @@ import pytest
 from labkit.detoured import Detoured, detours
 from labkit.errors import Denied
 from labkit.ids import UserID
-from labkit.judges.stale_sets import StaleSetTable, judge_stale_sets
+from labkit.judges.stale_sets import Actor, StaleSetHistory, StaleSetTable, judge_stale_sets
 from labkit.services.endpoints import Lease
-from labkit.stale_sets import stale_set_table
+from labkit.stale_sets import comes_to, stale_set_table
 from labkit.targets.protocols import Target
 from labkit.witness import Witness
 from tests.faults.stage import SHORT_S
@@ -112,3 +113,16 @@ async def test_an_error_of_the_target_comes_through(lease: Lease) -> None:
     ):
         with pytest.raises(Denied):
             await stale_set_table(witness, reader, writer, user=UserID.new())
+
+
+@pytest.mark.parametrize(
+    ("order", "is_same"),
+    [("RWWRR", True), ("RRRWW", True), ("WRWRR", False), ("RW", False), ("WRRRW", False)],
+)
+def test_orders_that_come_to_the_same_are_known(order: str, is_same: bool) -> None:
+    """A reader that was through after one turn skips the others, wherever they stand."""
+    hit = StaleSetHistory(
+        is_warm=True, steps=("R:Redis", "W:PostgreSQL", "W:Redis"), stored="2", cached="2"
+    )
+    assert comes_to(tuple(map(Actor, order)), hit) is is_same
+    assert comes_to(tuple(map(Actor, order)), replace(hit, obstacle="a lock")) is False

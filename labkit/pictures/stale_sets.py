@@ -17,7 +17,7 @@ from labkit.tables import Cell, Table, Tone
 
 _KEY: Final = (
     "R is a reader, W a writer of the same row; the reader's set puts what it read into the cache. "
-    "The first column of numbers counts all orders of their steps, with a cold and a warm cache."
+    "All orders of their steps are counted, with a cold and with a warm cache."
 )
 _TURNS: Final = (
     "A step of the platform's is all that it sends to one server before it asks the other."
