@@ -13,9 +13,9 @@ import pytest
 from labkit.errors import Denied
 from labkit.reference import Platform
 from labkit.reference.keyspace import Kind
+from labkit.reference.sabotage import cache as saboteurs_cache
 from labkit.services.endpoints import Lease
 from labkit.targets.cache import CachedTitle
-from tests import saboteurs_cache
 from tests.reference.cache.paces import Actor, is_possible, orders, paced
 from tests.reference.stage import asynchronous, new_user
 

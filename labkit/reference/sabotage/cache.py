@@ -1,7 +1,4 @@
-"""Platforms with one faulty part each, to see that the notebook of the Redis cache notices.
-
-Each is named on the command line as `--target tests.saboteurs_cache:NeverInvalidates`.
-"""
+"""Platforms whose cache has one faulty part."""
 
 from __future__ import annotations
 
@@ -18,6 +15,13 @@ from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.keyspace import KeySpace, Kind
 from labkit.reference.platform import Parts, Platform
 from labkit.reference.redis_client import RedisClient
+from labkit.sabotage import Sabotage
+
+_AREA: Final = "redis_cache"
+_SYNCHRONIZATION: Final = "cache_database_synchronization"
+_NAMES: Final = "user_cache_isolation_and_namespacing"
+_TIMES: Final = "cache_ttl_and_invalidation_patterns"
+_AT_ONCE: Final = "concurrent_cache_operations_thread_safety"
 
 _EVERYBODY: Final = "all"
 
@@ -228,3 +232,120 @@ class RepeatsUnansweredCommands(Platform):
     """
 
     parts = Parts(redis=_Insistent)
+
+
+SABOTAGES: Final[tuple[Sabotage, ...]] = (
+    Sabotage.of(
+        NeverInvalidates,
+        "no-invalidation",
+        area=_AREA,
+        promise="Once a rename is acknowledged, nobody reads the old title.",
+        stands_for="A write path that knows nothing of the cache.",
+        must={_SYNCHRONIZATION: "stale-read"},
+    ),
+    Sabotage.of(
+        InvalidatesBeforeTheCommit,
+        "invalidation-before-commit",
+        area=_AREA,
+        promise="What is read between invalidation and commit does not stay in the cache.",
+        stands_for="Cache-aside in the wrong order: 8 of 20 interleavings end stale.",
+        must={_SYNCHRONIZATION: "stale-set"},
+    ),
+    Sabotage.of(
+        InvalidatesAfterTheCommitAlone,
+        "crash-after-commit-not-healed",
+        area=_AREA,
+        promise="A writer that dies after its commit leaves no old title behind.",
+        stands_for="Two systems written one after the other, and a process that dies in between.",
+        must={_SYNCHRONIZATION: "not-healed"},
+    ),
+    Sabotage.of(
+        FillsWithoutALease,
+        "fill-without-lease",
+        area=_AREA,
+        promise="A slow reader never puts an old title back.",
+        stands_for="The stale set: Nishtala et al., Scaling Memcache at Facebook, NSDI 2013.",
+        must={_SYNCHRONIZATION: "stale-set"},
+    ),
+    Sabotage.of(
+        KeepsTitlesForEver,
+        "title-without-ttl",
+        area=_AREA,
+        promise="Every key has an end.",
+        stands_for="A fill that forgets the time to live, until the memory is full.",
+        must={_TIMES: "no-expiry"},
+    ),
+    Sabotage.of(
+        KeysWithoutTheUser,
+        "cache-key-without-user",
+        area=_AREA,
+        promise="A cached value is its user's own.",
+        stands_for="Cache keys without the user: other people's pages out of a shared cache.",
+        must={_NAMES: "outside-its-prefix"},
+        may=(_TIMES,),
+    ),
+    Sabotage.of(
+        KeysUnescaped,
+        "separator-unescaped",
+        area=_AREA,
+        promise="No two pairs of a user and a key meet in one key.",
+        stands_for="Keys joined with a separator that an id may hold.",
+        must={_NAMES: "keys-collide"},
+    ),
+    Sabotage.of(
+        ForgetsTheTimeOnRewrite,
+        "ttl-lost-on-rewrite",
+        area=_AREA,
+        promise="A rewrite does not take a key's time away.",
+        stands_for="A plain SET, which takes a key's expiry away.",
+        must={_TIMES: "no-expiry"},
+    ),
+    Sabotage.of(
+        ForgetsWhoeverBeginsAlike,
+        "pattern-without-separator",
+        area=_AREA,
+        promise="Forgetting a user forgets nobody whose id begins alike.",
+        stands_for="A prefix that matches user1 and user10.",
+        must={_TIMES: "foreign-key-forgotten"},
+    ),
+    Sabotage.of(
+        ForgetsEverybody,
+        "pattern-too-wide",
+        area=_AREA,
+        promise="Forgetting a user forgets exactly that user's keys.",
+        stands_for="A flush of everything, where one user's keys were meant.",
+        must=dict.fromkeys((_NAMES, _TIMES), "foreign-key-forgotten"),
+    ),
+    Sabotage.of(
+        RevivesWhatHasExpired,
+        "expired-key-revived",
+        area=_AREA,
+        promise="What has expired stays so.",
+        stands_for="A session that is kept alive after it has timed out.",
+        must={_TIMES: "revived"},
+    ),
+    Sabotage.of(
+        CountsByGetThenSet,
+        "get-then-set",
+        area=_AREA,
+        promise="Every increment counts once.",
+        stands_for="Lost updates: read, compute, write.",
+        must={_AT_ONCE: "lost-update"},
+    ),
+    Sabotage.of(
+        HandsOnUnansweredConnections,
+        "cancelled-connection-handed-on",
+        area=_AREA,
+        promise="A reply reaches who asked, and nobody else.",
+        stands_for="Other people's chats in ChatGPT, March 2023: CVE-2023-28858 and -28859.",
+        must={_AT_ONCE: "foreign-reply"},
+    ),
+    Sabotage.of(
+        RepeatsUnansweredCommands,
+        "blind-retry",
+        area=_AREA,
+        promise="One call is applied once.",
+        stands_for="The default of redis-py since version 6; redis-py #261 and #977.",
+        must={_AT_ONCE: "applied-twice"},
+    ),
+)

@@ -16,9 +16,9 @@ from labkit.faults.flow import Direction
 from labkit.faults.proxy import TcpProxy
 from labkit.reference import Platform
 from labkit.reference.cache.user_cache import UserCache
+from labkit.reference.sabotage import cache as saboteurs_cache
 from labkit.services.endpoints import Lease
 from labkit.witness import Witness
-from tests import saboteurs_cache
 from tests.reference.cache import test_interleavings
 from tests.reference.stage import asynchronous, new_user
 
