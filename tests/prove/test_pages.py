@@ -10,6 +10,7 @@ from labkit.prove.pages import proof_html, proof_json, proof_reports, totals, ve
 from labkit.reports.html import page_name
 from labkit.reports.results import RunResult
 from tests.prove.proofs import CLEAN, FORGETS, LOST, MISCOUNTS, PASSED, matrix, proof, sabotage
+from tests.reports.pages import Page
 
 SOUND = proof(
     {
@@ -91,8 +92,9 @@ def test_hostile_words_are_text() -> None:
 
 
 def test_page_is_one_file() -> None:
-    """It runs nothing and loads nothing."""
+    """It is whole, runs nothing and loads nothing."""
     text = page(SOUND)
+    assert len(Page(text).all("main")) == 1
     assert "<script" not in text
     assert not re.search(r'(src|href)="(https?:)?//', text)
 
