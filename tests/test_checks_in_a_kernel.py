@@ -39,17 +39,16 @@ class Kernel:
         With `interrupt`, SIGINT is sent when the start of a check is read.
         """
         request = self._client.execute(code)
-        records: list[dict[str, Any]] = []
-        error = ""
+        printed = error = ""  # a line may come in pieces
         for kind, content in self._messages(request):
             if kind == "stream":
-                records += map(json.loads, content["text"].splitlines())
-                if interrupt:
+                printed += content["text"]
+                if interrupt and "\n" in printed:
                     self._manager.interrupt_kernel()
                     interrupt = False
             elif kind == "error":
                 error = content["ename"]
-        return records, error
+        return [json.loads(line) for line in printed.splitlines()], error
 
     def run_check(
         self, body: str, deadline_s: float, *, interrupt: bool = False
