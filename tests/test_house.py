@@ -106,6 +106,7 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "tests/reference/sabotage/test_catalogue.py": (
             "reference.sabotage.agents",
             "reference.sabotage.altered",
+            "reference.sabotage.configuration",
             "reference.sabotage.contexts",
             "reference.sabotage.notifications",
             "reference.sabotage.routing",

@@ -57,7 +57,10 @@ class Configuration(Protocol):
         ...
 
     def file(self, environment: str) -> Path:
-        """The file, TOML, in which an environment's own values stand; the shared ones on top."""
+        """The file, TOML, in which an environment's own values stand.
+
+        The shared ones stand on top, a service's own in a table of its name.
+        """
         ...
 
     async def load(
@@ -75,7 +78,7 @@ class Configuration(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """A connection to the database that the loaded settings name, open for the block.
 
-        Raises as `load` does.
+        Its application name tells the server both service and environment. Raises as `load` does.
         """
         ...
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from labkit.reference.sabotage import agents, contexts, data, notifications, routing, schema
+from labkit.reference.sabotage import (
+    agents,
+    cache,
+    configuration,
+    contexts,
+    data,
+    notifications,
+    routing,
+    schema,
+)
 from labkit.sabotage import Sabotage
 
 SABOTAGES: Final[tuple[Sabotage, ...]] = (
@@ -13,5 +22,7 @@ SABOTAGES: Final[tuple[Sabotage, ...]] = (
     *contexts.SABOTAGES,
     *data.SABOTAGES,
     *schema.SABOTAGES,
+    *cache.SABOTAGES,
+    *configuration.SABOTAGES,
     *routing.SABOTAGES,
 )
