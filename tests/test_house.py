@@ -84,7 +84,8 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "commands.run",
             "commands.services",
         ),
-        "tests/prove/test_prover.py": ("commands.proof", "commands.prove"),
+        "tests/prove/test_prover.py": ("commands.prove",),
+        "tests/prove/test_telling.py": ("commands.proof",),
         "tests/reference/test_store.py": (
             "reference.contexts",
             "reference.refusals",

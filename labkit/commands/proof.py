@@ -16,12 +16,15 @@ from labkit.reports.texts import one_line
 
 def tell_proof(result: RunResult, matrix: Matrix, folder: Path, out: Console) -> None:
     """What does not hold, a line each, and the verdict with the way to the matrix."""
-    for problem in result.problems:
-        out.print(Text(f"✗ {one_line(problem.detail, 500)}", style="bold red"), soft_wrap=True)
-    for flaw in matrix.flaws:
-        out.print(Text.assemble(("✗ ", "red"), one_line(flaw.sentence, 500)), soft_wrap=True)
-    passes = matrix.passes and not result.problems
-    style = "bold green" if passes else "bold red"
     page = near(folder / "proof.html")
-    told = verdict(matrix) if passes or matrix.flaws else "the proof did not come to its end"
-    out.print(Text.assemble((told, style), f" · {totals(result, matrix)} · {page}"), soft_wrap=True)
+    if result.problems:  # then what was not tried is no exception
+        for problem in result.problems:
+            out.print(Text(f"✗ {one_line(problem.detail, 500)}", style="bold red"), soft_wrap=True)
+        told = "the proof did not come to its end"
+    else:
+        for flaw in matrix.flaws:
+            out.print(Text.assemble(("✗ ", "red"), one_line(flaw.sentence, 500)), soft_wrap=True)
+        told = verdict(matrix)
+    passes = matrix.passes and not result.problems
+    line = Text(told, style="bold green" if passes else "bold red")
+    out.print(line.append(f" · {totals(result, matrix)} · {page}", style="default"), soft_wrap=True)

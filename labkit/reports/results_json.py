@@ -12,11 +12,14 @@ from labkit.reports.results import CheckResult, NotebookResult, Problem, RunResu
 def results_json(run: RunResult) -> str:
     """The whole run as JSON, every expectation included.
 
-    `seed` and `target` are those of all notebooks, or null where the notebooks differ.
+    `proof` names the file with the verdict where the run is one; its trials' reds are wanted then,
+    and `exit_code` counts them as in any run. `seed` and `target` are those of all notebooks, or
+    null where the notebooks differ.
     """
     value = {
         "run_id": run.run,
         "exit_code": run.exit_code,
+        "proof": None if run.proof is None else "proof.json",
         "outcome": run.outcome,
         "environment": run.environment,
         "started_at": run.started_at,
