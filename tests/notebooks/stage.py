@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
@@ -20,9 +20,6 @@ from labkit.redaction import Redactor
 from labkit.reference import Platform
 
 ROOT: Final = Path(__file__).parents[2]
-
-Caught: TypeAlias = Mapping[type[Platform], Mapping[str, str]]
-"""Which checks a saboteur turns red, and the reason code that each gives; all others pass."""
 
 
 @dataclass(frozen=True)

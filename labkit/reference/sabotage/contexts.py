@@ -189,7 +189,7 @@ class CachesForEver(Platform):
 
 class _Telling(AlteredSchema):
     alteration = """
-        create function user_of_run(run text) returns text
+        create or replace function user_of_run(run text) returns text
             language sql stable security definer set search_path = public
             return (select user_id from executions where id = run);
     """

@@ -66,8 +66,8 @@ class TellsAStageTooLate(reference.InKernel):
 
 class _WithoutUniqueIds(AlteredSchema):
     alteration = """
-        alter table executions drop constraint executions_user_id_request_id_key;
-        alter table messages drop constraint messages_user_id_request_id_key;
+        alter table executions drop constraint if exists executions_user_id_request_id_key;
+        alter table messages drop constraint if exists messages_user_id_request_id_key;
     """
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import pkgutil
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from labkit.notebook import read_notebook
 from labkit.reference import Platform, sabotage
+from labkit.reference.schema import Schema
+from labkit.services.endpoints import Lease
 from labkit.targets.loading import load_sabotages, load_target
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = "labkit.reference:Platform"
+FAULTY = [cast(type[Platform], load_target(one.target)) for one in load_sabotages(REFERENCE)]
+ALTERED = [one for one in FAULTY if one.parts.schema is not Schema]
 
 
 def declared() -> Mapping[str, str]:
@@ -35,7 +43,7 @@ def faulty_platforms() -> Iterator[str]:
 def test_every_sabotage_is_a_target() -> None:
     """A kernel can load it by its name; what is wrong with it is told in one sentence."""
     for one in load_sabotages(REFERENCE):
-        assert issubclass(load_target(one.target), Platform)  # type: ignore[arg-type]
+        assert load_target(one.target) in FAULTY
         assert one.fault.endswith(".")
         assert one.promise.endswith(".")
 
@@ -60,3 +68,10 @@ def test_platform_has_no_trace_of_them() -> None:
     own = [path for path in package.rglob("*.py") if "sabotage" not in path.parts]
     told = [path.name for path in own if "sabotage" in path.read_text(encoding="utf-8")]
     assert told == ["platform.py"]
+
+
+@pytest.mark.parametrize("faulty", ALTERED)
+def test_altered_schema_can_be_installed_twice(faulty: type[Platform], copied: Lease) -> None:
+    """A template has it already when a notebook installs it once more."""
+    for _ in range(2):
+        asyncio.run(faulty.install(copied))
