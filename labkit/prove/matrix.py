@@ -8,7 +8,7 @@ sentence, and a proof passes when it has none.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,7 +135,7 @@ def matrix_of(proof: ProofStarted, notebooks: Sequence[NotebookResult]) -> Matri
         *(flaw for cell in cells.values() for flaw in _flaws_of(cell)),
         *_flaws_of_trials(trials),
         *_unproven(rows, proof.sabotages, cells),
-        *(_undeclared(rows, sabotages) if proof.is_whole else ()),
+        *(_undeclared(rows, proof.sabotages, tried) if proof.is_whole else ()),
     )
     return Matrix(rows, sabotages, cells, flaws)
 
@@ -222,9 +222,14 @@ def _unproven(
             yield Flaw(told, check=row.check)
 
 
-def _undeclared(rows: Sequence[Row], sabotages: Sequence[Sabotage]) -> Iterator[Flaw]:
-    declared = {row.check for row in rows}
+def _undeclared(
+    rows: Sequence[Row], sabotages: Sequence[Sabotage], tried: Collection[str]
+) -> Iterator[Flaw]:
+    """Checks that must catch a sabotage of these notebooks, and stand in none of them."""
+    declared, areas = {row.check for row in rows}, {row.notebook for row in rows}
     for sabotage in sabotages:
+        if sabotage.name not in tried and sabotage.area not in areas:
+            continue
         for catch in sabotage.must:
             if catch.check not in declared:
                 told = (

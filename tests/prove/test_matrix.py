@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from labkit.prove.matrix import Mark, Matrix
@@ -122,6 +124,11 @@ def test_check_that_no_notebook_declares_is_told_where_all_take_part() -> None:
     told = "odd must be caught by weeps, which no notebook declares"
     assert sentences(matrix(proof(trials, [FORGETS, MISCOUNTS, odd]))) == [told]
     assert matrix(proof(trials, [FORGETS, MISCOUNTS, odd], is_whole=False)).passes
+    never = sabotage("never", {"weeps": "lost"})
+    told = "never must be caught by weeps, which no notebook declares"
+    assert sentences(matrix(proof(SOUND, [FORGETS, MISCOUNTS, never]))) == [told]
+    elsewhere = replace(never, area="another")
+    assert matrix(proof(SOUND, [FORGETS, MISCOUNTS, elsewhere])).passes
 
 
 def test_one_trial_of_many_is_enough_for_an_exception() -> None:
