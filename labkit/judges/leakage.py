@@ -209,15 +209,17 @@ def _judged(history: LeakageHistory) -> str:
 
 @dataclass(frozen=True)
 class _Searched:
-    """A text as it is searched: without case, and as base64 in one alphabet and one line."""
+    """A text as it is searched: without case, and as base64 in one line.
+
+    Base64 has two alphabets, which do not differ in what a token of hex characters can become.
+    """
 
     caseless: str
     base64: str
 
     @classmethod
     def of(cls, text: str) -> Self:
-        joined = "".join(text.split()).replace("-", "+").replace("_", "/")
-        return cls(text.lower(), joined)
+        return cls(text.lower(), "".join(text.split()))
 
     def around(self, form: str, fragment: str) -> str:
         """The text around a fragment; empty where it is not found."""

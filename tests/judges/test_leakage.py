@@ -21,6 +21,7 @@ from labkit.judges.leakage import (
     judge_leakage,
     leakage_matrix,
 )
+from labkit.judges.verdict import Verdict
 
 USERS: Final = ("alice", "bob", "carol")
 CANARIES: Final = {user: canary(user, random.Random(user)) for user in USERS}
@@ -86,6 +87,22 @@ def test_a_canary_is_found_in_every_form(channel: Channel, text: str) -> None:
     assert verdict.first.startswith(f"by {channel}, bob saw the canary of alice, ")
 
 
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("plain", "upper case"),
+        ("reversed", "reversed upper case"),
+        ("in hex", "hex of upper case"),
+        ("in base64", "base64, 1 off"),
+    ],
+)
+def test_a_leak_is_told_by_its_form(form: str, name: str) -> None:
+    """Whoever reads of it knows what to look for: the letters' case does not matter."""
+    verdict = judge_leakage(with_sighting("bob", Channel.READ, FORMS[name]))
+
+    assert verdict.first.startswith(f"by read, bob saw the canary of alice, {form}: '")
+
+
 @pytest.mark.parametrize("text", list(FORMS.values()), ids=list(FORMS))
 def test_an_own_canary_is_found_in_every_form(text: str) -> None:
     """What is a leak elsewhere is the positive control at home."""
@@ -103,7 +120,8 @@ def test_an_own_canary_is_found_in_every_form(text: str) -> None:
 
 def test_part_of_a_canary_is_no_canary() -> None:
     """All of the token must be there, but for what base64 shares with its neighbours."""
-    almost = f"{ALICE[1:]} {ALICE[:-1]} {ALICE[1:].encode().hex()}"
+    plain = f"{ALICE[1:]} {ALICE[:-1]} {ALICE[1:].encode().hex()}"
+    almost = " ".join([plain, *(base64_of(ALICE[:-1], shift) for shift in range(3))])
 
     assert judge_leakage(with_sighting("bob", Channel.READ, almost)).valid is True
 
@@ -119,16 +137,24 @@ def test_a_leak_shows_the_text_around_it() -> None:
     )
 
 
+def test_of_a_canary_that_stands_twice_in_a_text_the_first_place_is_shown() -> None:
+    """Near the beginning of a text the excerpt begins with it."""
+    text = f"of {ALICE}{'x' * 100}{ALICE}"
+    verdict = judge_leakage(with_sighting("bob", Channel.MODEL, text))
+
+    assert verdict.first.endswith(f": 'of {ALICE}{'x' * 28}'")
+
+
 def test_leaks_are_counted_by_seer_channel_and_owner() -> None:
     """The same leak in many texts is one; the worst is where most owners were seen."""
     everything = " ".join(one.token for one in CANARIES.values())
-    seen = [("bob", Channel.READ, ALICE)] * 3 + [("carol", Channel.CACHE, everything)] * 2
+    seen = [("carol", Channel.READ, ALICE)] * 3 + [("bob", Channel.CACHE, everything)] * 2
     more = tuple(Sighting(*one) for one in seen)
     verdict = judge_leakage(replace(GOOD, sightings=(*GOOD.sightings, *more, more[0])))
 
     assert (verdict.reason, verdict.count) == ("leak", 3)
-    assert verdict.first.startswith("by read, bob saw the canary of alice, plain: ")
-    assert verdict.worst == "by cache, carol saw the canaries of 2: alice, bob"
+    assert verdict.first.startswith("by read, carol saw the canary of alice, plain: ")
+    assert verdict.worst == "by cache, bob saw the canaries of 2: alice, carol"
     assert verdict.detail.startswith("21 texts searched for the canaries of 3 users; 3 violations")
 
 
@@ -162,20 +188,27 @@ def test_a_channel_without_control_may_be_silent() -> None:
     assert judge_leakage(history).valid is True
 
 
+FEWER_THAN_TWO: Final = Verdict.unknown("no-canary", "Fewer than two users have a canary.")
+
+
 @pytest.mark.parametrize(
-    ("reason", "history"),
+    ("unknown", "history"),
     [
-        ("no-canary", LeakageHistory((), (), frozenset())),
-        ("no-canary", replace(GOOD, canaries=GOOD.canaries[:1], sightings=GOOD.sightings[:5])),
-        ("no-sighting", replace(GOOD, sightings=())),
-        ("no-control", replace(GOOD, controls=frozenset())),
+        (FEWER_THAN_TWO, LeakageHistory((), (), frozenset())),
+        (FEWER_THAN_TWO, replace(GOOD, canaries=GOOD.canaries[:1], sightings=GOOD.sightings[:5])),
+        (
+            Verdict.unknown("no-sighting", "Nobody looked at anything."),
+            replace(GOOD, sightings=()),
+        ),
+        (
+            Verdict.unknown("no-control", "No channel is named where own canaries must show."),
+            replace(GOOD, controls=frozenset()),
+        ),
     ],
 )
-def test_too_little_to_search_is_unknown(reason: str, history: LeakageHistory) -> None:
-    """No two users, no text, or no channel to trust: no verdict."""
-    verdict = judge_leakage(history)
-
-    assert (verdict.valid, verdict.reason, verdict.count) == (None, reason, 0)
+def test_too_little_to_search_is_unknown(unknown: Verdict, history: LeakageHistory) -> None:
+    """No two users, no text, or no channel to trust: no verdict, and it is told what is missing."""
+    assert judge_leakage(history) == unknown
 
 
 def test_a_leak_outweighs_what_is_missing() -> None:
@@ -207,6 +240,7 @@ def test_the_matrix_says_what_was_found_where() -> None:
     assert matrix.finding("bob", Channel.MODEL) is Finding.SILENT
     assert matrix.foreign("bob", Channel.MODEL) == frozenset()
     assert matrix.finding("carol", Channel.EVENTS) is Finding.NOTHING
+    assert matrix.foreign("carol", Channel.EVENTS) == frozenset()
     assert matrix.is_silent("carol", Channel.EVENTS)
     assert not matrix.is_silent("mallory", Channel.EVENTS)
     assert not matrix.is_silent("bob", Channel.MODEL)
@@ -218,7 +252,7 @@ def test_canaries_come_from_the_seed_alone() -> None:
     chance = random.Random(7)
     tokens = [canary("alice", chance).token for _ in range(100)]
 
-    assert canary("bob", random.Random(7)).token == tokens[0]
+    assert canary("bob", random.Random(7)) == Canary("bob", tokens[0])
     assert len(set(tokens)) == 100
     assert {len(token) for token in tokens} == {32}
 
