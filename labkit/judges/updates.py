@@ -53,13 +53,14 @@ def judge_updates(history: UpdateHistory) -> Verdict:
 
 def _off(history: UpdateHistory, due: int) -> Verdict:
     by = history.final - due
+    reason, which = ("lost-update", "lost") if by < 0 else ("phantom-update", "too many")
     text = f"the value ends at {history.final}, not {due}"
     told = f"{len(history.results)} increments from {history.initial}"
     return Verdict(
         valid=False,
-        reason="lost-update" if by < 0 else "phantom-update",
+        reason=reason,
         count=abs(by),
         first=text,
         worst=text,
-        detail=f"{told}; {abs(by)} {'lost' if by < 0 else 'too many'}: {text}",
+        detail=f"{told}; {abs(by)} {which}: {text}",
     )
