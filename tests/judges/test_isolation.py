@@ -68,7 +68,10 @@ def test_an_anomaly_that_should_be_prevented_is_told() -> None:
     verdict = judge_isolation(IsolationTable((*without(Isolation.SERIALIZABLE, Anomaly.G0), bad)))
 
     assert (verdict.valid, verdict.reason, verdict.count) == (False, "isolation-level-differs", 1)
-    assert verdict.first == "serializable: G0 is possible, published as prevented"
+    assert verdict.detail == (
+        "29 of 30 cells equal the published table; 1 violation; "
+        "the first: serializable: G0 is possible, published as prevented"
+    )
 
 
 def test_an_anomaly_that_should_be_possible_is_missed() -> None:
@@ -108,16 +111,25 @@ def test_a_cell_is_unknown_when_a_schedule_is_and_none_shows_it() -> None:
     assert table.finding(Isolation.SERIALIZABLE, Anomaly.PMP) is None
 
 
-def test_a_missing_cell_is_unknown() -> None:
-    """Twenty-nine cells as published are not thirty, and the missing one is named."""
-    verdict = judge_isolation(IsolationTable(without(Isolation.SERIALIZABLE, Anomaly.G2)))
+def test_missing_cells_are_unknown() -> None:
+    """Twenty-eight cells as published are not thirty, and the missing ones are named."""
+    lacking = {*without(Isolation.SERIALIZABLE, Anomaly.G2)}
+    lacking &= {*without(Isolation.READ_COMMITTED, Anomaly.P4)}
+    verdict = judge_isolation(IsolationTable(tuple(lacking)))
 
     assert (verdict.valid, verdict.reason) == (None, "isolation-not-measured")
     assert verdict.detail == (
-        "29 of 30 cells equal the published table; not measured: G2 at serializable."
+        "28 of 30 cells equal the published table; "
+        "not measured: G2 at serializable, P4 at read committed."
     )
 
 
 def test_an_empty_table_is_unknown() -> None:
-    """Nothing measured is no evidence."""
+    """Nothing measured is no evidence, and no more is nothing to compare it with."""
     assert judge_isolation(IsolationTable(())).valid is None
+    verdict = judge_isolation(PUBLISHED_TABLE, published={})
+
+    assert (verdict.valid, verdict.reason) == (None, "isolation-not-measured")
+    assert verdict.detail == (
+        "0 of 0 cells equal the published table; not measured: the whole table."
+    )

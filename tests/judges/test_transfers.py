@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from labkit.judges.transfers import BankHistory, Snapshot, Transfer, judge_transfers
+from labkit.judges.verdict import Verdict
 
 GOOD = BankHistory(
     initial={"a": 10, "b": 10, "c": 10},
@@ -56,6 +59,13 @@ def test_a_negative_balance_is_seen() -> None:
     assert verdict.worst == "at 1.700 s a balance is -5"
 
 
+def test_an_empty_account_owes_nothing() -> None:
+    """A balance of zero is right."""
+    looks = (Snapshot(1.5, 30, 0), *GOOD.snapshots)
+
+    assert judge_transfers(replace(GOOD, snapshots=looks)).valid is True
+
+
 def test_an_acknowledged_transfer_that_is_missing_is_lost() -> None:
     """Final balances that lack one acknowledged transfer name it."""
     verdict = judge_transfers(replace(GOOD, final={"a": 2, "b": 18, "c": 10}))
@@ -69,6 +79,31 @@ def test_one_of_two_equal_transfers_can_be_lost() -> None:
     verdict = judge_transfers(replace(GOOD, final={"a": 6, "b": 11, "c": 13}))
 
     assert (verdict.reason, verdict.count) == ("transfer-lost", 1)
+
+
+@pytest.mark.parametrize(
+    ("lost", "final"),
+    [
+        (2, {"a": 10, "b": 7, "c": 13}),
+        (1, {"a": 6, "b": 7, "c": 17}),
+        (1, {"a": 10, "b": 11, "c": 9}),
+    ],
+    ids=["both", "what else b lacks went to c", "what else a keeps came from c"],
+)
+def test_a_loss_explains_the_balances_once(lost: int, final: dict[str, int]) -> None:
+    """Of two equal transfers as many are lost as both of their accounts can tell."""
+    verdict = judge_transfers(replace(GOOD, final=final))
+
+    assert (verdict.reason, verdict.count) == ("transfer-lost", lost)
+    assert verdict.first == "a → b: 4"
+
+
+def test_a_transfer_that_only_one_of_its_accounts_lacks_is_not_lost() -> None:
+    """What a gave, b has, and a took it from c: that is no loss of the transfer."""
+    verdict = judge_transfers(replace(GOOD, final={"a": 6, "b": 15, "c": 9}))
+
+    assert (verdict.reason, verdict.count) == ("transfer-phantom", 2)
+    assert (verdict.first, verdict.worst) == ("a ends +4 off", "a ends +4 off")
 
 
 def test_a_transfer_that_was_applied_twice_is_a_phantom() -> None:
@@ -90,17 +125,18 @@ def test_no_acknowledged_transfer_is_unknown() -> None:
     """A bank in which nothing moved proves nothing."""
     idle = replace(GOOD, transfers=(), final=GOOD.initial)
 
-    assert judge_transfers(idle).valid is None
-    assert judge_transfers(idle).reason == "no-transfer"
+    assert judge_transfers(idle) == Verdict.unknown("no-transfer", "No transfer was acknowledged.")
 
 
-def test_no_snapshot_between_the_transfers_is_unknown() -> None:
-    """Looks before the first and after the last transfer prove nothing of what lies between."""
-    verdict = judge_transfers(
-        replace(GOOD, snapshots=(Snapshot(0.5, 30, 10), Snapshot(3.5, 30, 2)))
+@pytest.mark.parametrize("times_s", [(), (0.5, 3.5), (1.0, 3.0)])
+def test_no_snapshot_between_the_transfers_is_unknown(times_s: tuple[float, ...]) -> None:
+    """Looks up to the first and from the last transfer on prove nothing of what lies between."""
+    looks = tuple(Snapshot(at_s, 30, 2) for at_s in times_s)
+
+    assert judge_transfers(replace(GOOD, snapshots=looks)) == Verdict.unknown(
+        "no-snapshot",
+        "No snapshot was taken between the first and the last acknowledged transfer.",
     )
-
-    assert (verdict.valid, verdict.reason) == (None, "no-snapshot")
 
 
 def test_an_empty_history_is_unknown() -> None:

@@ -107,7 +107,8 @@ def test_each_pair_that_was_not_tried_is_unknown(good: Attempt) -> None:
 
 def test_nothing_tried_is_unknown() -> None:
     """No attempt is no evidence."""
-    assert told(judge_transitions(())) == (None, "no-attempt", 0)
+    unknown = Verdict.unknown("no-attempt", "No transition was tried.")
+    assert judge_transitions(()) == unknown
 
 
 def test_what_is_wrong_outweighs_what_is_missing() -> None:
@@ -151,6 +152,19 @@ def test_a_rivalry_with_another_end_is_wrong(reason: str, count: int, rivalry: R
     assert told(judge_rivalry(rivalry)) == (False, reason, count)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "rivalry"),
+    [
+        ("every rival was refused", Rivalry(ACTIVE, (False, False), CREATED)),
+        ("one won, and the row is created", Rivalry(ACTIVE, (False, True), CREATED)),
+    ],
+)
+def test_a_rivalry_is_told_with_its_end(wrong: str, rivalry: Rivalry) -> None:
+    """How many there were, what they wanted, and what came of it."""
+    detail = f"2 rivals for active; 1 violation; the first: {wrong}"
+    assert judge_rivalry(rivalry).detail == detail
+
+
 def test_winners_beyond_the_first_are_named() -> None:
     """The example says which rival won beside which."""
     verdict = judge_rivalry(Rivalry(ACTIVE, (False, True, False, True, True), ACTIVE))
@@ -163,4 +177,6 @@ def test_winners_beyond_the_first_are_named() -> None:
 @pytest.mark.parametrize("accepted", [(), (True,)])
 def test_fewer_than_two_rivals_are_unknown(accepted: tuple[bool, ...]) -> None:
     """Who runs alone proves nothing by winning."""
-    assert told(judge_rivalry(Rivalry(ACTIVE, accepted, ACTIVE))) == (None, "no-rivals", 0)
+    detail = f"{len(accepted)} rivals for active: two at least are needed."
+    unknown = Verdict.unknown("no-rivals", detail)
+    assert judge_rivalry(Rivalry(ACTIVE, accepted, ACTIVE)) == unknown
