@@ -12,6 +12,7 @@ from labkit.judges.schedule import (
     Scenario,
     ScheduleHistory,
     StatementError,
+    Step,
     StepObservation,
 )
 
@@ -67,6 +68,8 @@ NOT_SHOWN = {
     "PMP reading: both after the insert": history(anomalies.PMP_READ, [(3, 42)], 1, [(3, 42)]),
     "PMP deleting: nothing is left": history(anomalies.PMP_WRITE, 2, [(2, 20)], 1, []),
     "P4: the second read the first one's write": history(anomalies.P4, [(1, 10)], [(1, 11)], 1, 1),
+    "P4: the first read the second one's write": history(anomalies.P4, [(1, 12)], [(1, 10)], 1, 1),
+    "P4: the first write touched nothing": history(anomalies.P4, [(1, 10)], [(1, 10)], 0, 1),
     "P4: the second write touched nothing": history(anomalies.P4, [(1, 10)], [(1, 10)], 1, 0),
     "G-single: both from the beginning": history(
         anomalies.G_SINGLE, [(1, 10)], BEGINNING, 1, 1, [(2, 20)]
@@ -80,6 +83,9 @@ NOT_SHOWN = {
     "G-single deleting: the row that was read goes": history(
         anomalies.G_SINGLE_WRITE, [(1, 10)], BEGINNING, 1, 1, 1
     ),
+    "G-single deleting: not the beginning was read": history(
+        anomalies.G_SINGLE_WRITE, [(1, 12)], BEGINNING, 1, 1, 0
+    ),
     "G2-item: one saw the other": history(anomalies.G2_ITEM, BEGINNING, [(1, 11), (2, 20)], 1, 1),
     "G2 by predicate: one saw the other": history(anomalies.G2_INSERT, [], [(3, 21)], 1, 1),
     "G2 through a reader: it saw nothing yet": history(
@@ -87,6 +93,12 @@ NOT_SHOWN = {
     ),
     "G2 through a reader: it saw both": history(
         anomalies.G2_READER, BEGINNING, 1, [(1, 11), (2, 22)], 1
+    ),
+    "G2 through a reader: the first read the second one's write": history(
+        anomalies.G2_READER, [(1, 10), (2, 22)], 1, [(1, 10), (2, 22)], 1
+    ),
+    "G2 through a reader: the first write touched nothing": history(
+        anomalies.G2_READER, BEGINNING, 1, [(1, 10), (2, 22)], 0
     ),
 }
 
@@ -106,6 +118,15 @@ def test_what_only_resembles_an_anomaly_is_not_one(name: str) -> None:
 def test_every_scenario_has_a_bad_history() -> None:
     """No scenario goes untested: each can say `possible`."""
     assert [one.scenario for one in SHOWN.values()] == list(anomalies.SCENARIOS)
+
+
+def test_a_schedule_is_written_in_steps() -> None:
+    """Each of its words says which session does what, with which statement."""
+    assert anomalies._begin(1) == Step(1, Action.BEGIN)
+    assert anomalies._read(2, "select") == Step(2, Action.READ, "select")
+    assert anomalies._write(3, "update") == Step(3, Action.WRITE, "update")
+    assert anomalies._commit(1) == Step(1, Action.COMMIT)
+    assert anomalies._abort(2) == Step(2, Action.ABORT)
 
 
 @pytest.mark.parametrize("scenario", anomalies.SCENARIOS, ids=lambda scenario: scenario.title)
