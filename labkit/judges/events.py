@@ -193,7 +193,7 @@ def _faults(expected: ExpectedRun, events: Sequence[Event]) -> list[_Fault]:
         *_thinking_faults(expected, events),
         *_clock_faults(expected, events),
     ]
-    reason = min((fault.reason for fault in found), key=REASONS.index, default="")
+    reason = min((fault.reason for fault in found), key=REASONS.index, default=None)
     return [fault for fault in found if fault.reason == reason]
 
 
@@ -206,13 +206,13 @@ def _envelope_faults(expected: ExpectedRun, events: Sequence[Event]) -> Iterator
         elif event.type in _QUALITY:
             yield _Fault("foreign-event", f"{_named(event)}: events of quality belong to no run")
         if event.seq is None:
-            yield _Fault("missing-seq", f"{_named(event)} has no seq")
+            yield _Fault("missing-seq", f"{event.type} has no seq")
 
 
 def _seq_faults(expected: ExpectedRun, events: Sequence[Event]) -> Iterator[_Fault]:
     begins = 0 if expected.after is None else expected.after + 1
     seen: dict[int, Event] = {}
-    highest = -1
+    highest = begins
     for event in events:
         if event.seq is None:
             continue

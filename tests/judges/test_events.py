@@ -3,70 +3,30 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from labkit.events import CRITICAL, Event, EventType
-from labkit.judges.events import (
-    REASONS,
-    ExpectedRun,
-    Window,
-    by_run,
-    deduplicated,
-    judge_connection,
-    judge_run,
-    judge_runs,
-)
+from labkit.events import Event, EventType
+from labkit.judges.events import REASONS, Window, deduplicated, judge_run
 from labkit.judges.verdict import Verdict
-
-STARTED, THINKING = EventType.AGENT_STARTED, EventType.AGENT_THINKING
-TOOL, DONE, FAILED = EventType.TOOL_EXECUTING, EventType.TOOL_COMPLETED, EventType.TOOL_FAILED
-COMPLETED, BROKEN = EventType.AGENT_COMPLETED, EventType.AGENT_FAILED
-
-RUN: Final = ExpectedRun("alice", "thread", "run", kinds=CRITICAL, window=Window(900, 1100, 50))
-PLAIN: Final = replace(RUN, kinds=())
-LOOKUP: Final = (STARTED, THINKING, TOOL, DONE, THINKING, COMPLETED)
-
-
-def history(*kinds: EventType | tuple[EventType, str | None], after: int = -1) -> tuple[Event, ...]:
-    """Events of those kinds in order, 10 ms apart; those of tools belong to the call given."""
-    pairs = [kind if isinstance(kind, tuple) else (kind, None) for kind in kinds]
-    return tuple(
-        Event(
-            type=kind,
-            user="alice",
-            ts=1000 + 10 * place,
-            seq=after + 1 + place,
-            thread="thread",
-            run="run",
-            request="request",
-            call=call or ("call" if kind in {TOOL, DONE, FAILED} else None),
-        )
-        for place, (kind, call) in enumerate(pairs)
-    )
-
-
-GOOD: Final = history(*LOOKUP)
-
-
-def renumbered(events: Sequence[Event]) -> tuple[Event, ...]:
-    """The same events, as a platform that numbers and dates them late would send them."""
-    return tuple(
-        replace(event, seq=place, ts=1000 + 10 * place) for place, event in enumerate(events)
-    )
-
-
-def without(place: int) -> tuple[Event, ...]:
-    """The good run without one event."""
-    return GOOD[:place] + GOOD[place + 1 :]
-
-
-def told(verdict: Verdict) -> tuple[bool | None, str, int]:
-    """What a verdict says in short."""
-    return verdict.valid, verdict.reason, verdict.count
+from tests.judges.agent_runs import (
+    BROKEN,
+    COMPLETED,
+    DONE,
+    FAILED,
+    GOOD,
+    PLAIN,
+    RUN,
+    STARTED,
+    THINKING,
+    TOOL,
+    history,
+    renumbered,
+    told,
+    without,
+)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +51,8 @@ def test_a_run_that_keeps_the_rule_is_sound(events: tuple[Event, ...]) -> None:
 
 def test_nothing_received_is_unknown() -> None:
     """No event is no evidence."""
-    assert told(judge_run(RUN, ())) == (None, "no-events", 0)
+    unknown = Verdict.unknown("no-events", "No event of run run was received.")
+    assert judge_run(RUN, ()) == unknown
 
 
 BAD: Final[dict[str, list[tuple[Event, ...]]]] = {
@@ -166,14 +127,57 @@ def test_a_run_with_one_thing_wrong_is_told_by_its_cause(
     assert verdict.worst
 
 
+@pytest.mark.parametrize(
+    ("reason", "place", "first"),
+    [
+        ("missing-seq", 0, "agent_thinking has no seq"),
+        ("seq-reused", 0, "tool_executing at seq 1 has the seq of agent_thinking at seq 1"),
+        ("duplicate-event", 2, "agent_started at seq 0 was received already"),
+        ("out-of-order", 0, "tool_executing at seq 2 came after seq 3"),
+        ("out-of-order", 3, "agent_thinking at seq 0 came before agent_started at seq 1"),
+        ("out-of-order", 4, "tool_completed at seq 2 came before tool_executing at seq 3"),
+        ("missing-end", 1, "no end was received; the last is tool_executing at seq 2"),
+        (
+            "missing-kind",
+            3,
+            (
+                "no agent_thinking among "
+                "agent_started, tool_executing, tool_completed, agent_completed"
+            ),
+        ),
+        ("missing-start", 0, "no start was received; the first is agent_thinking at seq 0"),
+        ("second-start", 0, "agent_started at seq 2 starts the run again"),
+        ("second-end", 0, "agent_failed at seq 2 came after agent_completed at seq 1"),
+        ("event-after-end", 0, "agent_thinking at seq 2 came after agent_completed at seq 1"),
+        ("missing-call", 0, "tool_executing at seq 2 names no call"),
+        ("tool-started-twice", 0, "tool_executing at seq 3 starts call again"),
+        ("tool-end-without-start", 0, "tool_completed at seq 2 ends other, never started"),
+        ("tool-ended-twice", 0, "tool_failed at seq 4 ends call again"),
+        ("tool-never-ended", 0, "tool_executing at seq 2 starts call, which never ended"),
+        ("tool-before-thinking", 0, "tool_executing at seq 1 came before any thinking"),
+        ("clock-wrong", 0, "agent_thinking at seq 1 is 1 ms too early"),
+        ("clock-wrong", 1, "agent_completed at seq 5 is 1 ms too late"),
+        ("clock-backwards", 0, "tool_executing at seq 2 is 1 ms before agent_thinking at seq 1"),
+    ],
+)
+def test_an_example_names_the_events_that_are_at_odds(reason: str, place: int, first: str) -> None:
+    """Of each reason, the first example is told by the kinds and places of its events."""
+    verdict = judge_run(RUN if reason in NEEDS_KINDS else PLAIN, BAD[reason][place])
+
+    assert verdict.first == first
+
+
 def test_a_verdict_counts_and_shows_first_and_worst() -> None:
     """Two gaps of different size: both are counted, and the larger one is the worst."""
     events = history(*[STARTED, *[THINKING] * 8, COMPLETED])
     verdict = judge_run(PLAIN, [one for one in events if one.seq not in {1, 4, 5, 6}])
 
     assert told(verdict) == (False, "gap", 2)
-    assert verdict.first == "seq 1 missing before agent_thinking at seq 2"
-    assert verdict.worst == "seq 4 to 6 missing before agent_thinking at seq 7"
+    assert verdict.detail == (
+        "6 events of run run; 2 violations; "
+        "the first: seq 1 missing before agent_thinking at seq 2; "
+        "the worst: seq 4 to 6 missing before agent_thinking at seq 7"
+    )
 
 
 def test_a_foreign_event_says_whose_it_is() -> None:
@@ -202,6 +206,16 @@ def test_a_wrong_clock_says_by_how_much() -> None:
     assert told(verdict) == (False, "clock-wrong", 3)
     assert verdict.first == "agent_started at seq 0 is 10 ms too early"
     assert verdict.worst == "agent_thinking at seq 4 is 25 ms too late"
+
+
+def test_a_clock_that_goes_back_says_by_how_much() -> None:
+    """Each step back counts, and the longest is the worst."""
+    events = (*GOOD[:2], replace(GOOD[2], ts=1005), GOOD[3], replace(GOOD[4], ts=1015), GOOD[5])
+    verdict = judge_run(RUN, events)
+
+    assert told(verdict) == (False, "clock-backwards", 2)
+    assert verdict.first == "tool_executing at seq 2 is 5 ms before agent_thinking at seq 1"
+    assert verdict.worst == "agent_thinking at seq 4 is 15 ms before tool_completed at seq 3"
 
 
 @pytest.mark.parametrize("after", range(5))
@@ -339,91 +353,3 @@ def test_a_good_run_swapped_and_renumbered_keeps_no_order(seed: int) -> None:
         verdict = judge_run(replace(PLAIN, window=None), renumbered(swapped))
         wanted = "event-after-end" if other == len(events) - 1 else "out-of-order"
         assert (verdict.valid, verdict.reason) == (False, wanted)
-
-
-def several(count: int) -> dict[ExpectedRun, tuple[Event, ...]]:
-    """As many good runs of alice as asked for."""
-    return {
-        replace(RUN, run=f"run-{number}"): tuple(
-            replace(event, run=f"run-{number}") for event in GOOD
-        )
-        for number in range(count)
-    }
-
-
-def test_several_sound_runs_are_sound() -> None:
-    """The verdict on all of them says how many runs and events there were."""
-    verdict = judge_runs(several(3))
-
-    assert verdict.valid is True
-    assert verdict.detail == "3 runs, 18 events: each in order, each event once."
-
-
-def test_several_runs_are_wrong_by_the_first_cause_among_them() -> None:
-    """One reason for all: the count is of runs, the worst run has most faults."""
-    runs = several(4)
-    first, second, third, _ = runs
-    runs[first] = tuple(replace(one, ts=one.ts + 10**6) for one in runs[first])
-    runs[second] = (*runs[second], runs[second][0])
-    runs[third] = runs[third] * 2
-    verdict = judge_runs(runs)
-
-    assert told(verdict) == (False, "duplicate-event", 2)
-    assert verdict.first.startswith("run run-1: agent_started at seq 0")
-    assert verdict.worst.startswith("run run-2: ")
-    assert verdict.detail.startswith("4 runs, 31 events, 3 runs wrong; ")
-
-
-def test_an_expected_run_without_events_is_unknown() -> None:
-    """A silent run makes all unknown, unless another one is wrong."""
-    runs = several(3)
-    first, second, _ = runs
-    runs[first] = ()
-    assert told(judge_runs(runs)) == (None, "no-events", 0)
-    assert judge_runs(runs).detail == "1 of 3 runs have no events; the first: run run-0."
-
-    runs[second] = runs[second][1:]
-    assert told(judge_runs(runs)) == (False, "gap", 1)
-
-
-def test_no_expected_run_is_unknown() -> None:
-    """Nothing asked for is no evidence."""
-    assert told(judge_runs({})) == (None, "no-runs", 0)
-    assert told(judge_connection([], ())) == (None, "no-runs", 0)
-
-
-def interleaved(runs: dict[ExpectedRun, tuple[Event, ...]]) -> list[Event]:
-    """The events of all runs, turn by turn, as one connection may carry them."""
-    return [event for turn in zip(*runs.values(), strict=True) for event in turn]
-
-
-def test_a_connection_may_carry_several_runs_and_quality() -> None:
-    """Runs that interleave are dealt out, and events of quality are the user's own."""
-    runs = several(3)
-    quality = Event(EventType.QUALITY_ALERT, "alice", 1)
-    events = [*interleaved(runs), quality]
-
-    assert by_run(events) == {expected.run: events for expected, events in runs.items()}
-    assert judge_connection(runs, events).valid is True
-
-
-def test_a_connection_that_carries_more_than_was_expected_is_wrong() -> None:
-    """Another run, another's quality, and what belongs to no run are foreign."""
-    runs = several(2)
-    strangers = [
-        replace(GOOD[0], run="another"),
-        replace(GOOD[0], run=None),
-        Event(EventType.QUALITY_ALERT, "bob", 1),
-    ]
-    verdict = judge_connection(runs, [*interleaved(runs), *strangers])
-
-    assert told(verdict) == (False, "foreign-event", 3)
-    assert verdict.first == "agent_started at seq 0 of alice, thread, another"
-
-
-def test_a_connection_that_lacks_a_run_is_unknown() -> None:
-    """A run of which the connection carried nothing is missed."""
-    runs = several(2)
-    [*_, last] = runs
-
-    assert told(judge_connection(runs, runs[last])) == (None, "no-events", 0)
