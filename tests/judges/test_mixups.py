@@ -42,7 +42,15 @@ def test_a_value_of_another_is_a_foreign_reply(answer: Answer, obstacles: tuple[
     """Of the cancelled request or of any other, in a value or in an error, however it came."""
     verdict = judge_mixup(replace(GOOD, answers=(answer, GOOD.answers[1]), obstacles=obstacles))
     assert told(verdict) == (False, "foreign-reply", 1)
-    assert verdict.first == str(answer)
+    assert verdict.detail == (
+        f"2 requests after the cancelled one for a; 1 violation; the first: {answer}"
+    )
+
+
+def test_an_answer_is_told_by_its_value_or_failure() -> None:
+    """A reader sees what came, or what was raised instead."""
+    assert str(Answer("b", "canary-a")) == "b was answered 'canary-a'"
+    assert str(Answer("b", None, "TypeError: no")) == "b was answered TypeError: no"
 
 
 @pytest.mark.parametrize(
@@ -53,15 +61,21 @@ def test_no_own_value_is_a_lost_reply(answer: Answer) -> None:
     """Who came next pays for the cancellation, though nobody's data is shown."""
     verdict = judge_mixup(replace(GOOD, answers=(answer, GOOD.answers[1])))
     assert told(verdict) == (False, "lost-reply", 1)
+    assert verdict.detail == (
+        f"2 requests after the cancelled one for a; 1 violation; the first: {answer}"
+    )
 
 
 def test_an_order_that_was_not_kept_is_unknown() -> None:
     """What did not happen is told, and lost replies are not judged then."""
-    verdict = judge_mixup(replace(GOOD, obstacles=(LATE,), answers=(Answer("b", None),)))
+    obstacles = (LATE, "nobody waited")
+    verdict = judge_mixup(replace(GOOD, obstacles=obstacles, answers=(Answer("b", None),)))
     assert told(verdict) == (None, "fault-not-applied", 0)
-    assert verdict.detail == f"1 requests after the cancelled one for a: {LATE}."
+    assert verdict.detail == f"1 requests after the cancelled one for a: {LATE}; nobody waited."
 
 
 def test_nobody_who_comes_next_is_unknown() -> None:
     """There is no one to whom the reply could go."""
-    assert told(judge_mixup(replace(GOOD, answers=()))) == (None, "fault-not-applied", 0)
+    verdict = judge_mixup(replace(GOOD, answers=()))
+    assert told(verdict) == (None, "fault-not-applied", 0)
+    assert verdict.detail == "0 requests after the cancelled one for a: nobody came next."

@@ -70,12 +70,21 @@ def test_no_stale_set_is_sound() -> None:
     )
 
 
+def test_orders_that_were_all_kept_have_nothing_to_tell() -> None:
+    """Only a target that stood in the way of some order is told for it."""
+    verdict = judge_stale_sets(replace(GOOD, target=(FRESH, EMPTY)))
+    assert verdict.detail.startswith("2 of 3 interleavings of platform: none left the cache stale;")
+
+
 @pytest.mark.parametrize("textbook", [GOOD.textbook, {}])
 def test_a_stale_set_is_violated(textbook: dict[Strategy, Sequence[StaleSetHistory]]) -> None:
     """The first is told as it ran; what was seen counts, whatever the controls say."""
     verdict = judge_stale_sets(replace(GOOD, target=(FRESH, STALE, STALE), textbook=textbook))
     assert (verdict.valid, verdict.reason, verdict.count) == (False, "stale-set", 2)
-    assert verdict.first == "R:get R:db W:db W:del R:set, then '1' is read, and '2' is stored"
+    assert verdict.detail == (
+        "3 of 3 interleavings of platform; 2 violations; "
+        "the first: R:get R:db W:db W:del R:set, then '1' is read, and '2' is stored"
+    )
 
 
 @pytest.mark.parametrize("found", [(20, 0), (20, 2), (19, 1), (0, 0)])
@@ -88,11 +97,23 @@ def test_a_control_that_is_not_as_known_is_unknown(found: tuple[int, int]) -> No
     assert verdict.detail.endswith(told)
 
 
+def test_controls_that_were_not_run_are_unknown() -> None:
+    """Each of them is named, with what is known of it."""
+    missing = {Strategy.DELETE_AFTER, Strategy.NONE}
+    textbook = {one: ran for one, ran in GOOD.textbook.items() if one not in missing}
+    assert judge_stale_sets(replace(GOOD, target=(FRESH,), textbook=textbook)).detail == (
+        "1 of 3 interleavings of platform; "
+        "write, then delete: 0 of 0 were stale, 1 of 20 are known; "
+        "no invalidation: 0 of 0 were stale, 6 of 8 are known."
+    )
+
+
 @pytest.mark.parametrize("target", [(), (FORBIDDEN,)])
 def test_no_order_that_was_kept_is_unknown(target: tuple[StaleSetHistory, ...]) -> None:
     """A platform that was never interleaved is not judged."""
     verdict = judge_stale_sets(replace(GOOD, target=target))
     assert (verdict.valid, verdict.reason) == (None, "no-interleaving")
+    assert verdict.detail.endswith(": none ran in its order to the end.")
 
 
 def test_every_strategy_has_its_known_counts() -> None:
