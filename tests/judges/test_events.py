@@ -180,6 +180,15 @@ def test_a_verdict_counts_and_shows_first_and_worst() -> None:
     )
 
 
+def test_the_event_that_comes_latest_for_its_seq_is_the_worst() -> None:
+    """How far it lags counts, and not how late in the run it is."""
+    verdict = judge_run(PLAIN, [GOOD[seq] for seq in (0, 2, 1, 5, 3, 4)])
+
+    assert told(verdict) == (False, "out-of-order", 3)
+    assert verdict.first == "agent_thinking at seq 1 came after seq 2"
+    assert verdict.worst == "tool_completed at seq 3 came after seq 5"
+
+
 def test_a_foreign_event_says_whose_it_is() -> None:
     """The example names what came and what was expected."""
     verdict = judge_run(RUN, (GOOD[0], replace(GOOD[1], user="bob"), *GOOD[2:]))
