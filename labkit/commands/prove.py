@@ -19,7 +19,7 @@ from labkit.commands.proof import tell_proof
 from labkit.commands.run import outputs_of, without_papermills_warnings
 from labkit.environment import IsolatedEnvironment
 from labkit.ids import RunID
-from labkit.project import nearest_project
+from labkit.project import Project, nearest_project
 from labkit.prove.kept import FILE, digest, merged, read_kept, write_kept
 from labkit.prove.lines import TrialLines
 from labkit.prove.matrix import Matrix, matrix_of
@@ -51,15 +51,7 @@ def prove(
     here = Path.cwd()
     project = nearest_project(here)
     root = project.root if project else here
-    raws = [] if target is None else [("target", target)]
-    plan = make_plan(
-        project,
-        areas,
-        run=RunID.new(),
-        environment="test",
-        deadline_s=_TRIAL_DEADLINE_S,
-        raws=raws,
-    )
+    plan = _plan(project, areas, target)
     with importing_from(root), without_papermills_warnings():
         sabotages = load_sabotages(target_of(plan))
         if only_list:
@@ -67,7 +59,9 @@ def prove(
         trials, started = plan_proof(
             plan, sabotages, names=names, repeat=repeat, sweep=sweep, is_whole=not areas
         )
-        kept = read_kept(project.root / FILE) if project else ()
+        if project:
+            read_kept(project.root / FILE)  # what nobody could add to is refused here
+        sources = {job.name: digest(job.source) for job in plan.jobs}
         settings = _settings(here, root, allow_hosts, workers)
         with progress(console(stderr=True), TrialLines()) as watch:
             running = run_plan(trials, settings, watch, beginning=[started], further=proof_reports)
@@ -75,9 +69,21 @@ def prove(
     matrix = matrix_of(started, result.notebooks)
     tell_proof(result, matrix, folder, console())
     if project and not result.problems:
-        sources = {job.name: digest(job.source) for job in plan.jobs}
-        write_kept(project.root / FILE, merged(kept, result, matrix, sources))
+        file = project.root / FILE
+        write_kept(file, merged(read_kept(file), result, matrix, sources))
     return _exit_code(result, matrix)
+
+
+def _plan(project: Project | None, areas: Sequence[str], target: str | None) -> Plan:
+    """The notebooks as a run would execute them, with the sizes of the tests."""
+    return make_plan(
+        project,
+        areas,
+        run=RunID.new(),
+        environment="test",
+        deadline_s=_TRIAL_DEADLINE_S,
+        raws=[] if target is None else [("target", target)],
+    )
 
 
 def _settings(

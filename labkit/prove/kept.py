@@ -69,12 +69,21 @@ def read_kept(path: Path) -> tuple[Kept, ...]:
 
 
 def write_kept(path: Path, kept: Iterable[Kept]) -> None:
-    """Write the file, a line for each catch, in an order of its own."""
+    """Write the file, a line for each catch, in an order of its own.
+
+    Raises `UsageError` where it cannot be written.
+    """
     ordered = sorted(kept, key=lambda one: one.key)
     lines = ",\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in ordered)
     unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    unfinished.replace(path)
+    try:
+        unfinished.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        text = f"what was caught cannot be kept in {path} ({error.strerror})"
+        raise UsageError(
+            f"{text}; the proof itself is done, see outputs/latest/proof.html"
+        ) from error
 
 
 def merged(

@@ -84,6 +84,12 @@ def test_file_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
         read_kept(path)
 
 
+def test_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """The proof is not lost by it."""
+    with pytest.raises(UsageError, match=r"cannot be kept in .*; the proof itself is done"):
+        write_kept(tmp_path / "nowhere" / "proof.json", [FIRST])
+
+
 def test_digest_tells_code_alone(tmp_path: Path) -> None:
     """Prose, outputs and metadata do not count; a changed cell does."""
     path = notebook(tmp_path / "memory.ipynb", passing("keeps"))

@@ -177,7 +177,7 @@ def test_platform_without_sabotages_is_refused(
     project: Path, environment: Mapping[str, str]
 ) -> None:
     """With what it lacks, and what to give."""
-    (project / "bare.py").write_text(PLATFORM.replace("sabotages =", "nothing ="))
+    (project / "bare.py").write_text(PLATFORM.replace('"own_platform:SABOTAGES"', "None"))
     refused = labkit("prove", "--target", "bare:Sound", folder=project, environment=environment)
     assert refused.returncode == 2
     assert "brings no sabotages" in refused.stderr
