@@ -38,6 +38,7 @@ GOOD: Final = tuple(
     for source, target in product(ExecutionState, repeat=2)
     for legal in [(source, target) in NINE]
 )
+PAIRS: Final = [f"{one.source} to {one.target}" for one in GOOD]
 
 
 def changed(
@@ -70,7 +71,7 @@ def test_a_platform_that_accepts_exactly_the_legal_ones_is_sound() -> None:
     )
 
 
-@pytest.mark.parametrize("good", GOOD, ids=str)
+@pytest.mark.parametrize("good", GOOD, ids=PAIRS)
 def test_each_pair_answered_the_other_way_is_seen(good: Attempt) -> None:
     """An illegal one that passes and a legal one that does not are told apart."""
     source, target = good.source, good.target
@@ -82,7 +83,7 @@ def test_each_pair_answered_the_other_way_is_seen(good: Attempt) -> None:
         assert told(judge_transitions(wrong)) == (False, "illegal-accepted", 1)
 
 
-@pytest.mark.parametrize("good", GOOD, ids=str)
+@pytest.mark.parametrize("good", GOOD, ids=PAIRS)
 def test_each_row_in_another_state_than_told_is_seen(good: Attempt) -> None:
     """The answer is right, and the row is not."""
     elsewhere = next(state for state in ExecutionState if state is not good.stored)
@@ -94,7 +95,7 @@ def test_each_row_in_another_state_than_told_is_seen(good: Attempt) -> None:
     assert verdict.first == f"{good.source} → {good.target} {answer}, then {elsewhere}"
 
 
-@pytest.mark.parametrize("good", GOOD, ids=str)
+@pytest.mark.parametrize("good", GOOD, ids=PAIRS)
 def test_each_pair_that_was_not_tried_is_unknown(good: Attempt) -> None:
     """A table with a hole says nothing."""
     verdict = judge_transitions(tuple(one for one in GOOD if one is not good))
