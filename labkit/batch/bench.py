@@ -1,6 +1,7 @@
 """What a notebook's execution stands on: a lease, handed over in a private file, and a place.
 
-A target's schema is made once a run, in a template; each notebook's database is a copy of it.
+A target's schema is made once a run, in a template; each notebook's database is a copy of it. Where
+one notebook alone has the target, it makes the schema in its own.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 from labkit.batch.kernels import KernelPlace, kernel_environment
@@ -32,6 +33,7 @@ class Bench:
         holder: LeaseHolder,
         recorder: Recorder,
         *,
+        jobs: Iterable[Job],
         folder: Path,
         environment: Mapping[str, str],
         working_folder: Path,
@@ -41,6 +43,8 @@ class Bench:
         self._folder = folder
         self._environment = environment
         self._working_folder = working_folder
+        used = Counter(job.target for job in jobs)
+        self._shared = {target for target, times in used.items() if times > 1}
         self._templates: dict[str, Lease | None] = {}
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._numbers = itertools.count(1)
@@ -53,7 +57,7 @@ class Bench:
         cannot be given back is told in the journal: its marker lets the next run remove it.
         """
         template = None
-        if job.target is not None:
+        if job.target is not None and job.target in self._shared:
             template = await self._template(job.target, deadline_s=job.deadline_s)
         lease = await self._holder.take(template=template)
         # A socket's path is short, and a notebook's name need not be.

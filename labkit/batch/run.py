@@ -197,6 +197,7 @@ class _Run:
             bench = Bench(
                 holder,
                 self._recorder,
+                jobs=self._plan.jobs,
                 folder=keeper.folder,
                 environment=settings.environment,
                 working_folder=settings.working_folder,

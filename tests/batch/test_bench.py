@@ -26,12 +26,16 @@ from tests.batch.runs import notebook, passing, things_on
 
 
 @asynccontextmanager
-async def bench_on(services: Services, root: Path, told: list[Entry]) -> AsyncIterator[Bench]:
-    """A bench with a folder, whose entries can be looked at."""
+async def bench_on(
+    services: Services, root: Path, told: list[Entry], planned: Sequence[Job]
+) -> AsyncIterator[Bench]:
+    """A bench for these jobs with a folder, whose entries can be looked at."""
     with (root / "journal.ndjson").open("a", encoding="utf-8") as file:
         recorder = Recorder(Journal(file), told.append)
         async with LeaseHolder(services) as holder:
-            yield Bench(holder, recorder, folder=root, environment={}, working_folder=root)
+            yield Bench(
+                holder, recorder, jobs=planned, folder=root, environment={}, working_folder=root
+            )
 
 
 def jobs(root: Path, target: str, *names: str, deadline_s: float = 60.0) -> Sequence[Job]:
@@ -62,9 +66,11 @@ def test_each_notebook_gets_a_lease_with_the_schema_in_it(
     before = things_on(own_services)
     told: list[Entry] = []
 
+    planned = jobs(tmp_path, "labkit.reference:Platform", "one", "two")
+
     async def leases() -> AsyncIterator[str]:
-        async with bench_on(own_services, tmp_path, told) as bench:
-            for job in jobs(tmp_path, "labkit.reference:Platform", "one", "two"):
+        async with bench_on(own_services, tmp_path, told, planned) as bench:
+            for job in planned:
                 async with bench.place(job) as place:
                     lease = handed_over(place).lease
                     connection = await asyncpg.connect(lease.owner_url.reveal())
@@ -95,9 +101,11 @@ def test_a_target_without_a_template_is_noted_once(
     before = things_on(own_services)
     told: list[Entry] = []
 
+    planned = jobs(tmp_path, target, "one", "two", deadline_s=0.2)
+
     async def take() -> None:
-        async with bench_on(own_services, tmp_path, told) as bench:
-            for job in jobs(tmp_path, target, "one", "two", deadline_s=0.2):
+        async with bench_on(own_services, tmp_path, told, planned) as bench:
+            for job in planned:
                 async with bench.place(job) as place:
                     assert place.environment[handover.VARIABLE]
 
@@ -109,20 +117,38 @@ def test_a_target_without_a_template_is_noted_once(
     assert things_on(own_services) <= before
 
 
+def test_a_target_of_one_notebook_alone_has_no_template(tmp_path: Path, services: Services) -> None:
+    """Its lease is the only one, and is empty: the notebook makes the schema there itself."""
+    [job] = jobs(tmp_path, "labkit.reference:Platform", "one")
+    tables = "select count(*) from pg_tables where schemaname = 'public'"
+
+    async def take() -> tuple[int, int]:
+        async with bench_on(services, tmp_path, [], [job]) as bench, bench.place(job) as place:
+            connection = await asyncpg.connect(handed_over(place).lease.owner_url.reveal())
+            found = await connection.fetchval(tables)
+            await connection.close()
+            return found, len(bench._holder._marks)
+
+    assert asyncio.run(take()) == (0, 1)
+
+
 def test_a_notebook_without_a_target_gets_an_empty_lease(
     tmp_path: Path, services: Services
 ) -> None:
     """Nothing is loaded for it; the lease's passwords are kept out of the journal."""
     told: list[Entry] = []
 
+    [job] = jobs(tmp_path, "labkit.reference:Platform", "one")
+    bare = replace(job, notebook=replace(job.notebook, parameters=()), parameters={})
+
     async def take() -> str:
-        async with bench_on(services, tmp_path, told) as bench:
-            [job] = jobs(tmp_path, "labkit.reference:Platform", "one")
-            bare = replace(job, notebook=replace(job.notebook, parameters=()), parameters={})
-            async with bench.place(bare) as place:
-                url = handed_over(place).lease.owner_url.reveal()
-                bench._recorder.record(LeaseNote(0.0, url))
-                return url
+        async with (
+            bench_on(services, tmp_path, told, [bare]) as bench,
+            bench.place(bare) as place,
+        ):
+            url = handed_over(place).lease.owner_url.reveal()
+            bench._recorder.record(LeaseNote(0.0, url))
+            return url
 
     url = asyncio.run(take())
     assert told == [LeaseNote(0.0, "***")]
