@@ -12,8 +12,9 @@ import pytest
 
 from labkit import judges
 
+HERE: Final = Path(__file__).parent
 LISTED: Final[list[Mapping[str, str]]] = tomllib.loads(
-    Path(__file__).with_name("equivalent_mutants.toml").read_text(encoding="utf-8")
+    (HERE / "equivalent_mutants.toml").read_text(encoding="utf-8")
 )["mutant"]
 
 
@@ -37,6 +38,13 @@ def test_a_mutant_that_is_listed_is_still_one_of_the_judges(mutant: Mapping[str,
     assert text.count(mutant["before"]) == 1
     assert mutant["after"] not in text
     assert mutant["why"]
+
+
+def test_the_tests_of_the_judges_can_be_asked_for_by_name(request: pytest.FixtureRequest) -> None:
+    """A name that pytest has to escape is not found again, and would pass for a killed mutant."""
+    names = [item.name for item in request.session.items if item.path.parent == HERE]
+    assert names
+    assert [name for name in names if "\\" in name] == []
 
 
 def test_no_mutant_is_listed_twice() -> None:

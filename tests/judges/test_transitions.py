@@ -126,8 +126,11 @@ def test_a_platform_that_accepts_everything_is_told_by_its_worst() -> None:
     )
 
     assert told(verdict) == (False, "illegal-accepted", 27)
-    assert verdict.first == "created → created accepted, then created"
-    assert verdict.worst == "completed → created accepted, then created"
+    assert verdict.detail == (
+        "36 transitions tried; 27 violations; "
+        "the first: created → created accepted, then created; "
+        "the worst: completed → created accepted, then created"
+    )
 
 
 def test_one_winner_of_many_is_sound() -> None:
