@@ -1,4 +1,7 @@
-"""Lays out a project: the notebooks and parameters that come with labkit, to run and to change."""
+"""Lays out a project: the notebooks and parameters that come with labkit, to run and to change.
+
+What the notebooks' checks are known to catch comes with them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ Servers are given by LABKIT_POSTGRES_URL and LABKIT_REDIS_URL in the environment
 lab starts its own.
 """
 _TEXTS: Final[Mapping[str, str]] = {"README.md": _README, ".gitignore": "/outputs/\n"}
-_FOLDERS: Final[Mapping[str, str]] = {"notebooks": "*.ipynb", "params": "*.yaml"}
+_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "notebooks": ("*.ipynb", "proven.json"),
+    "params": ("*.yaml",),
+}
 
 
 def project_files() -> Path:
@@ -51,9 +57,9 @@ def lay_out(folder: Path, source: Path) -> None:
             f"{folder} has {', '.join(taken)} already, and nothing was changed; name another folder"
         )
     try:
-        for name, pattern in _FOLDERS.items():
+        for name, patterns in _FOLDERS.items():
             (folder / name).mkdir(parents=True)
-            for path in sorted((source / name).glob(pattern)):
+            for path in (path for each in patterns for path in (source / name).glob(each)):
                 shutil.copyfile(path, folder / name / path.name)
         for name, text in _TEXTS.items():
             with (folder / name).open("x", encoding="utf-8") as file:

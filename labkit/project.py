@@ -20,6 +20,11 @@ class Project:
         return self.root / "notebooks"
 
     @property
+    def proven(self) -> Path:
+        """What the checks of the notebooks are known to catch; it may not exist yet."""
+        return self.notebooks / "proven.json"
+
+    @property
     def params(self) -> Path:
         """The folder with one file of parameters for each environment, and overlays."""
         return self.root / "params"

@@ -17,6 +17,7 @@ def source(tmp_path: Path) -> Path:
     (tmp_path / "source" / "notebooks" / ".ipynb_checkpoints").mkdir(parents=True)
     (tmp_path / "source" / "params").mkdir()
     write(tmp_path / "source" / "notebooks" / "area.ipynb", code(CHECK))
+    (tmp_path / "source" / "notebooks" / "proven.json").write_text("[]\n")
     (tmp_path / "source" / "params" / "test.yaml").write_text("environment: test\n")
     (tmp_path / "source" / "secret.txt").touch()
     return tmp_path / "source"
@@ -34,6 +35,7 @@ def test_a_project_has_notebooks_parameters_and_what_explains_them(
     lay_out(tmp_path / "deep" / "mine", source)
     assert set(_tree(tmp_path / "deep" / "mine")) == {
         "notebooks/area.ipynb",
+        "notebooks/proven.json",
         "params/test.yaml",
         "README.md",
         ".gitignore",

@@ -31,6 +31,7 @@ def test_folders(tmp_path: Path) -> None:
 
     assert (project.notebooks, project.params) == (tmp_path / "notebooks", tmp_path / "params")
     assert project.outputs == tmp_path / "outputs"
+    assert project.proven == tmp_path / "notebooks" / "proven.json"
 
 
 def test_project_notebooks(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from labkit.commands.run import outputs_of, without_papermills_warnings
 from labkit.environment import IsolatedEnvironment
 from labkit.ids import RunID
 from labkit.project import Project, nearest_project
-from labkit.prove.kept import FILE, digest, merged, read_kept, write_kept
+from labkit.prove.kept import digest, merged, read_kept, write_kept
 from labkit.prove.lines import TrialLines
 from labkit.prove.matrix import Matrix, matrix_of
 from labkit.prove.pages import proof_reports
@@ -60,7 +60,7 @@ def prove(
             plan, sabotages, names=names, repeat=repeat, sweep=sweep, is_whole=not areas
         )
         if project:
-            read_kept(project.root / FILE)  # what nobody could add to is refused here
+            read_kept(project.proven)  # what nobody could add to is refused here
         sources = {job.name: digest(job.source) for job in plan.jobs}
         settings = _settings(here, root, allow_hosts, workers)
         with progress(console(stderr=True), TrialLines()) as watch:
@@ -69,7 +69,7 @@ def prove(
     matrix = matrix_of(started, result.notebooks)
     tell_proof(result, matrix, folder, console())
     if project and not result.problems:
-        file = project.root / FILE
+        file = project.proven
         write_kept(file, merged(read_kept(file), result, matrix, sources))
     return _exit_code(result, matrix)
 

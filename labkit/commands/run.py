@@ -23,7 +23,7 @@ from labkit.errors import UsageError
 from labkit.ids import RunID
 from labkit.journal import CatchesKnown
 from labkit.project import Project, nearest_project
-from labkit.prove.kept import FILE, known_catches, read_kept
+from labkit.prove.kept import known_catches, read_kept
 from labkit.prove.matrix import matrix_of
 from labkit.prove.pages import proof_reports
 from labkit.record_view import SYMBOLS
@@ -93,7 +93,7 @@ def run(
 
 def _known(project: Project | None, plan: Plan) -> Sequence[CatchesKnown]:
     """What the project keeps of the checks that will be executed."""
-    kept = read_kept(project.root / FILE) if project else ()
+    kept = read_kept(project.proven) if project else ()
     catches = known_catches(kept, plan.jobs)
     return [CatchesKnown(time.time(), catches)] if catches else []
 

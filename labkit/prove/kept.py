@@ -1,4 +1,4 @@
-"""What checks are known to catch, kept in a project's `proof.json`.
+"""What checks are known to catch, kept beside a project's notebooks.
 
 Proofs put it there, and runs tell it in their reports. Trials of the same notebook add up
 over proofs; those of a notebook that was changed since begin anew.
@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from labkit.batch.plan import Job
 from labkit.errors import RecordError, UsageError
@@ -19,9 +18,6 @@ from labkit.prove.matrix import Cell, Matrix
 from labkit.records import from_json
 from labkit.reports.results import RunResult
 from labkit.sabotage import KnownCatch
-
-FILE: Final = "proof.json"
-"""The file's name in a project's root."""
 
 
 @dataclass(frozen=True)

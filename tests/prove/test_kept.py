@@ -67,7 +67,7 @@ def test_what_was_not_tried_stays() -> None:
 
 def test_kept_catches_come_back_from_the_file(tmp_path: Path) -> None:
     """In an order of its own, a line each; without a file there are none."""
-    path = tmp_path / "proof.json"
+    path = tmp_path / "proven.json"
     assert read_kept(path) == ()
     second = replace(FIRST, sabotage="alpha")
     write_kept(path, [FIRST, second])
@@ -78,16 +78,16 @@ def test_kept_catches_come_back_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "3", '[{"check": "keeps"}]'])
 def test_file_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
     """It is named, with what to do."""
-    path = tmp_path / "proof.json"
+    path = tmp_path / "proven.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"proof\.json is not what a proof keeps .*; remove it"):
+    with pytest.raises(UsageError, match=r"proven\.json is not what a proof keeps .*; remove it"):
         read_kept(path)
 
 
 def test_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The proof is not lost by it."""
     with pytest.raises(UsageError, match=r"cannot be kept in .*; the proof itself is done"):
-        write_kept(tmp_path / "nowhere" / "proof.json", [FIRST])
+        write_kept(tmp_path / "nowhere" / "proven.json", [FIRST])
 
 
 def test_digest_tells_code_alone(tmp_path: Path) -> None:

@@ -154,7 +154,8 @@ def test_worthy_check_is_proven_and_known_for_it(
     alone = labkit("prove", "worthy", "--repeat", "2", folder=project, environment=environment)
     assert alone.returncode == 0, alone.stdout
     assert "1 sabotage, caught by every check that must; nothing else is red" in alone.stdout
-    kept = {one["check"]: one for one in json.loads((project / "proof.json").read_text())}
+    proven_file = project / "notebooks" / "proven.json"
+    kept = {one["check"]: one for one in json.loads(proven_file.read_text())}
     assert set(kept) == {"notices", "fails_always"}
     assert (kept["notices"]["caught"], kept["notices"]["trials"]) == (3, 3)
     ran = labkit("run", "worthy", folder=project, environment=environment)
