@@ -109,7 +109,8 @@ class _Workload:
         async with self._cache.session(self._user) as session:
             while not self.is_over.is_set():
                 await self._read(name, session, chance.choice(self._threads))
-            for thread in self._threads:
+            # Each in an order of its own: in step, all would miss what only one may fill.
+            for thread in chance.sample(self._threads, len(self._threads)):
                 await self._read(name, session, thread)
 
     async def _read(self, name: str, session: CacheSession, thread: _Thread) -> None:

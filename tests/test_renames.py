@@ -57,7 +57,8 @@ def test_each_session_reads_each_thread_after_the_last_rename(lease: Lease) -> N
     history, stored = worked(lease, Platform)
     assert judge_registers(history).valid
     for session in ("session 1", "session 2", "session 3"):
-        last = [read for read in history.reads if read.session == session][-THREADS:]
+        reads = [read for read in history.reads if read.session == session]
+        last = sorted(reads[-THREADS:], key=lambda read: read.key)
         assert [str(read.version) for read in last] == stored
     assert {read.is_hit for read in history.reads} == {True, False}
 

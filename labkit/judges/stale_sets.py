@@ -124,12 +124,12 @@ def judge_stale_sets(table: StaleSetTable) -> Verdict:
     it is known to) or `no-interleaving` (none of the target's ran in its order to the end).
     """
     stale = [
-        f"{history}, then {history.cached!r} is read, and {history.stored!r} is stored"
+        f"{history} leaves {history.cached!r} in the cache, and {history.stored!r} is stored"
         for history in table.target
         if history.is_stale
     ]
     kept = sum(not history.obstacle for history in table.target)
-    judged = f"{len(table.target)} of {table.possible} interleavings of {table.target_name}"
+    judged = f"{len(table.target)} of {table.possible} orders of {table.target_name} were run"
     if kept < len(table.target):
         judged += f", {len(table.target) - kept} of which the target itself did not let happen"
     if stale:

@@ -35,6 +35,8 @@ class Moment:
     name: str
     """Such as `set` or `extend`."""
     at_ms: float
+    left_ms: float
+    """What it gave the key to live."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Lifetime:
 def lifetime_picture(lifetimes: Sequence[Lifetime]) -> Picture:
     """A line for each key: what it had to live; marked where something was done, or it was gone.
 
-    Times are told from the first of all samples and moments on.
+    The axis begins at the first of all samples and moments; the words tell each key's own time.
     """
     sampled_ms = [one.at_ms for each in lifetimes for one in each.samples]
     done_ms = [one.at_ms for each in lifetimes for one in each.moments]
@@ -68,10 +70,10 @@ def lifetime_picture(lifetimes: Sequence[Lifetime]) -> Picture:
         for moment in each.moments:
             mark = _MARKS[names.index(moment.name) % len(_MARKS)]
             colour = _COLOURS[number % len(_COLOURS)]
-            left_ms = _left_at(each, moment.at_ms)
-            axes.plot(moment.at_ms - began_ms, left_ms, mark, color=colour, markersize=7, zorder=4)
+            place = (moment.at_ms - began_ms, moment.left_ms)
+            axes.plot(*place, mark, color=colour, markersize=7, zorder=4)
     axes.axhline(0, color=SPAN, linewidth=0.7, zorder=0)
-    axes.set(xlabel="ms", ylabel="ms left to live")
+    axes.set(xlabel="ms since the first mark", ylabel="ms left to live")
     _draw_legend(axes, lifetimes, names)
     return figure_svg(figure, _told(lifetimes, began_ms))
 
@@ -92,12 +94,6 @@ def _draw(axes: Axes, each: Lifetime, number: int, began_ms: float) -> None:
         axes.plot(each.gone_at_ms - began_ms, 0, "x", color=FAULT, markersize=8, zorder=4)
 
 
-def _left_at(each: Lifetime, at_ms: float) -> float:
-    """What the key had to live when it was looked at next after a moment; 0 if it had nothing."""
-    after = (one.left_ms for one in each.samples if one.at_ms >= at_ms)
-    return next(after, None) or 0.0
-
-
 def _draw_legend(axes: Axes, lifetimes: Sequence[Lifetime], names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D  # noqa: PLC0415 - only who draws pays for the import
 
@@ -115,9 +111,13 @@ def _draw_legend(axes: Axes, lifetimes: Sequence[Lifetime], names: Sequence[str]
 
 def _end(each: Lifetime, began_ms: float) -> str:
     if each.gone_at_ms is not None:
-        return f"was gone after {each.gone_at_ms - began_ms:.0f} ms"
+        last_ms = each.moments[-1].at_ms if each.moments else began_ms
+        since = "its last mark" if each.moments else "the beginning"
+        return f"was gone {each.gone_at_ms - last_ms:.0f} ms after {since}"
     was_there = any(sample.left_ms is not None for sample in each.samples)
-    return "was there to the end" if was_there else "was never there"
+    if was_there:
+        return "was there to the end"
+    return "had gone when it was first looked at" if each.moments else "was never there"
 
 
 def _told(lifetimes: Sequence[Lifetime], began_ms: float) -> str:

@@ -112,7 +112,9 @@ def _told(history: RegisterHistory, stale: int) -> str:
     if not history.reads and not history.writes:
         return "Nothing was read or written."
     hits, misses = _parted(history.reads)
+    is_numbered = 0 < len(history.writes) <= _MOST_LABELS
+    numbered = " Above each write stands its version." if is_numbered else ""
     return (
         f"{len(history.writes):,} writes, {len(hits):,} reads that the cache had and "
-        f"{len(misses):,} that it had not; {stale:,} were stale."
+        f"{len(misses):,} that it had not; {stale:,} were stale.{numbered}"
     )

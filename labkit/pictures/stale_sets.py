@@ -16,11 +16,14 @@ from labkit.judges.stale_sets import (
 from labkit.tables import Cell, Table, Tone
 
 _KEY: Final = (
-    "R is a reader, W a writer of the same row; the reader's set puts what it read into the cache. "
-    "All orders of their steps are counted, with a cold and with a warm cache."
+    "R is a reader, W a writer of the same row. Of their steps get, set and del go to the cache, "
+    "and db to the database; the reader's set puts what it read into the cache. All orders of the "
+    "steps are counted, with a cold and with a warm cache."
 )
+_KNOWN: Final = "What is known follows from the rules of each strategy, and was counted before."
 _TURNS: Final = (
-    "A step of the platform's is all that it sends to one server before it asks the other."
+    "A step of the platform's is all that it sends to one server before it asks the other, and has "
+    "that server's name."
 )
 
 
@@ -30,7 +33,7 @@ def stale_set_picture(table: StaleSetTable) -> Table:
         _row(strategy.value, table.textbook.get(strategy, ()), known)
         for strategy, known in KNOWN.items()
     )
-    notes = [_KEY, _TURNS, f"Source of the remedy that works: {SOURCE}."]
+    notes = [_KEY, _KNOWN, _TURNS, f"Of the race and of {SOURCE}."]
     if len(table.target) < table.possible:
         notes.append(f"Of the platform's orders {len(table.target)} of {table.possible} were run.")
     if forbidden := sum(bool(history.obstacle) for history in table.target):
@@ -40,7 +43,7 @@ def stale_set_picture(table: StaleSetTable) -> Table:
         )
     return Table(
         caption="What is stale in the cache once a write is acknowledged and all have finished",
-        columns=("strategy", "orders", "stale", "known", "first stale order"),
+        columns=("strategy", "orders", "stale", "known to be stale", "first stale order"),
         rows=(*textbook, _target_row(table)),
         notes=tuple(notes),
     )
@@ -48,10 +51,7 @@ def stale_set_picture(table: StaleSetTable) -> Table:
 
 def _row(name: str, histories: Sequence[StaleSetHistory], known: Counts) -> tuple[Cell | str, ...]:
     found = counted(histories)
-    if found == known:
-        shown = Cell(f"{'✓' if not found.stale else '—'} {found.stale}")
-    else:
-        shown = Cell(f"? {found.stale}", Tone.BAD)
+    shown = Cell(str(found.stale)) if found == known else Cell(f"? {found.stale}", Tone.BAD)
     return name, str(found.interleavings), shown, str(known), _first(histories)
 
 

@@ -1,4 +1,9 @@
-"""Area 5 of the seam: what a platform caches, for one user, with a time to live."""
+"""Area 5 of the seam: what a platform caches, for one user, with a time to live.
+
+What Redis itself refuses, since the platform's login may not do it, is `Rejected` or `Denied` here
+as well, with the words of the server. The checks of this area make users with `data.create_user`,
+and threads whose titles are cached with `data.create_thread`.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_no_stale_set_is_sound() -> None:
     verdict = judge_stale_sets(GOOD)
     assert verdict.valid is True
     assert verdict.detail == (
-        "3 of 3 interleavings of platform, 1 of which the target itself did not let happen: none "
+        "3 of 3 orders of platform were run, 1 of which the target itself did not let happen: none "
         "left the cache stale; 8 textbook strategies went wrong exactly as often as is known."
     )
 
@@ -73,7 +73,9 @@ def test_no_stale_set_is_sound() -> None:
 def test_orders_that_were_all_kept_have_nothing_to_tell() -> None:
     """Only a target that stood in the way of some order is told for it."""
     verdict = judge_stale_sets(replace(GOOD, target=(FRESH, EMPTY)))
-    assert verdict.detail.startswith("2 of 3 interleavings of platform: none left the cache stale;")
+    assert verdict.detail.startswith(
+        "2 of 3 orders of platform were run: none left the cache stale;"
+    )
 
 
 @pytest.mark.parametrize("textbook", [GOOD.textbook, {}])
@@ -82,8 +84,8 @@ def test_a_stale_set_is_violated(textbook: dict[Strategy, Sequence[StaleSetHisto
     verdict = judge_stale_sets(replace(GOOD, target=(FRESH, STALE, STALE), textbook=textbook))
     assert (verdict.valid, verdict.reason, verdict.count) == (False, "stale-set", 2)
     assert verdict.detail == (
-        "3 of 3 interleavings of platform; 2 violations; "
-        "the first: R:get R:db W:db W:del R:set, then '1' is read, and '2' is stored"
+        "3 of 3 orders of platform were run; 2 violations; "
+        "the first: R:get R:db W:db W:del R:set leaves '1' in the cache, and '2' is stored"
     )
 
 
@@ -102,7 +104,7 @@ def test_controls_that_were_not_run_are_unknown() -> None:
     missing = {Strategy.DELETE_AFTER, Strategy.NONE}
     textbook = {one: ran for one, ran in GOOD.textbook.items() if one not in missing}
     assert judge_stale_sets(replace(GOOD, target=(FRESH,), textbook=textbook)).detail == (
-        "1 of 3 interleavings of platform; "
+        "1 of 3 orders of platform were run; "
         "write, then delete: 0 of 0 were stale, 1 of 20 are known; "
         "no invalidation: 0 of 0 were stale, 6 of 8 are known."
     )

@@ -16,9 +16,9 @@ def samples(*left_ms: float | None) -> list[Sample]:
     return [Sample(1_000.0 + 10 * number, left) for number, left in enumerate(left_ms)]
 
 
-SHORT: Final = Lifetime("short", samples(None, 20, 10, None, None), [Moment("set", 1_005)])
+SHORT: Final = Lifetime("short", samples(None, 20, 10, None, None), [Moment("set", 1_005, 25)])
 LONG: Final = Lifetime(
-    "long", samples(90, 80, 120, 110, 100), [Moment("set", 995), Moment("extend", 1_015)]
+    "long", samples(90, 80, 120, 110, 100), [Moment("set", 995, 95), Moment("extend", 1_015, 125)]
 )
 NEVER: Final = Lifetime("never", samples(None, None))
 
@@ -34,13 +34,19 @@ def test_each_key_has_a_line_with_its_moments() -> None:
     assert {"short", "long", "never", "set", "extend", "gone"} <= set(texts(picture))
     assert len(marks(picture, GONE)) == 2
     assert picture.words == (
-        "What 3 keys had to live: short was gone after 35 ms; long was there to the end; "
-        "never was never there."
+        "What 3 keys had to live: short was gone 25 ms after its last mark; "
+        "long was there to the end; never was never there."
     )
 
 
-def test_a_moment_stands_at_what_was_left_after_it() -> None:
-    """The extension is higher than the line before it."""
+def test_a_key_that_had_gone_before_it_was_looked_at_is_told_as_that() -> None:
+    """It was set, and its time was over when the first look was taken."""
+    early = Lifetime("early", samples(None, None), [Moment("set", 900, 50)])
+    assert lifetime_picture([early]).words.endswith("early had gone when it was first looked at.")
+
+
+def test_a_moment_stands_at_the_time_that_it_gave() -> None:
+    """The extension is higher than what was set, and later."""
     picture = lifetime_picture([LONG])
     *_, first, extension, _legend = marks(picture, "fill: #0072b2")
     assert extension[1] < first[1]

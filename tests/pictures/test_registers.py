@@ -32,7 +32,8 @@ def test_each_key_has_a_row_of_reads_and_writes() -> None:
     (short, long) = sorted(right - left for left, right in bars(picture, SPAN))[:2]
     assert long > 4 * short
     assert picture.words == (
-        "2 writes, 2 reads that the cache had and 1 that it had not; 0 were stale."
+        "2 writes, 2 reads that the cache had and 1 that it had not; 0 were stale. "
+        "Above each write stands its version."
     )
 
 
@@ -41,7 +42,7 @@ def test_a_stale_read_is_crossed() -> None:
     reads = (read("a", 1, 10.030), read("a", 0, 10.040))
     picture = register_picture(RegisterHistory(WRITES, reads))
     assert len(marks(picture, STALE)) == 2
-    assert picture.words.endswith("1 were stale.")
+    assert "; 1 were stale." in picture.words
 
 
 def test_very_many_are_cut_and_the_picture_says_so() -> None:
