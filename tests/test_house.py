@@ -111,6 +111,7 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "reference.sabotage.contexts",
             "reference.sabotage.notifications",
             "reference.sabotage.routing",
+            "reference.sabotage.titles",
         ),
         "tests/reference/sabotage/test_data.py": ("reference.sabotage.schema",),
         "tests/reports/test_html.py": (

@@ -9,7 +9,7 @@ from collections import Counter
 from labkit.ids import UserID
 from labkit.judges.registers import RegisterHistory, judge_registers
 from labkit.reference import Platform
-from labkit.reference.sabotage.cache import NeverInvalidates
+from labkit.reference.sabotage.titles import NeverInvalidates
 from labkit.renames import Crowd, rename_and_read
 from labkit.services.endpoints import Lease
 from labkit.witness import Witness

@@ -8,8 +8,7 @@ from typing import Any, Final
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
-from labkit.reference.cache.entries import Look, TitleEntries, VersionedTitle
-from labkit.reference.cache.invalidation import Invalidation
+from labkit.reference.cache.entries import TitleEntries
 from labkit.reference.cache.titles import Titles
 from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.keyspace import KeySpace, Kind
@@ -18,79 +17,11 @@ from labkit.reference.redis_client import RedisClient
 from labkit.sabotage import Sabotage
 
 _AREA: Final = "redis_cache"
-_SYNCHRONIZATION: Final = "cache_database_synchronization"
 _NAMES: Final = "user_cache_isolation_and_namespacing"
 _TIMES: Final = "cache_ttl_and_invalidation_patterns"
 _AT_ONCE: Final = "concurrent_cache_operations_thread_safety"
 
 _EVERYBODY: Final = "all"
-
-
-class _Idle(Invalidation):
-    async def announce(self, _user: str, _thread: str) -> str:
-        return ""
-
-    async def conclude(self, user: str, thread: str, announced: str) -> None:
-        pass
-
-
-class NeverInvalidates(Platform):
-    """Whoever changes a title leaves the cached one as it is."""
-
-    parts = Parts(invalidation=_Idle)
-
-
-class _Early(_Idle):
-    async def announce(self, user: str, thread: str) -> str:
-        await self._entries.clear(user, thread)
-        return ""
-
-
-class InvalidatesBeforeTheCommit(Platform):
-    """A title is removed before its change is committed, and not again afterwards."""
-
-    parts = Parts(invalidation=_Early)
-
-
-class _Late(Invalidation):
-    async def announce(self, _user: str, _thread: str) -> str:
-        return ""
-
-
-class InvalidatesAfterTheCommitAlone(Platform):
-    """A title is removed after the commit; a writer that dies in between leaves the old one."""
-
-    parts = Parts(invalidation=_Late)
-
-
-class _Careless(TitleEntries):
-    async def look(self, user: str, thread: str) -> Look:
-        look = await super().look(user, thread)
-        return look if look.value else Look(lease="none")
-
-    async def fill(self, user: str, thread: str, _lease: str, value: VersionedTitle) -> bool:
-        await self.clear(user, thread)
-        found = await super().look(user, thread)
-        return await super().fill(user, thread, found.lease or "", value)
-
-
-class FillsWithoutALease(Platform):
-    """A reader fills what it has read, whatever was changed meanwhile."""
-
-    parts = Parts(title_entries=_Careless)
-
-
-class _Lasting(TitleEntries):
-    async def fill(self, user: str, thread: str, lease: str, value: VersionedTitle) -> bool:
-        is_filled = await super().fill(user, thread, lease, value)
-        await self._redis.persist(self._key(user, thread))
-        return is_filled
-
-
-class KeepsTitlesForEver(Platform):
-    """A cached title has no time to live."""
-
-    parts = Parts(title_entries=_Lasting)
 
 
 class _CommonTexts(UserCache):
@@ -234,47 +165,47 @@ class RepeatsUnansweredCommands(Platform):
     parts = Parts(redis=_Insistent)
 
 
+class _Hesitant(UserCache):
+    async def invalidate(self, user: str, key: str) -> bool:
+        return bool(await self._redis.persist(self._key(user, key)))
+
+
+class ForgetsNothing(Platform):
+    """Forgetting one text leaves it there, without an end, and says that it is gone."""
+
+    parts = Parts(cache=_Hesitant)
+
+
+class _Remembering(UserCache):
+    def __init__(self, redis: RedisClient, keys: KeySpace, titles: Titles) -> None:
+        super().__init__(redis, keys, titles)
+        self._known: dict[tuple[str, str], str] = {}
+
+    async def read(self, user: str, key: str) -> str | None:
+        found = self._known.get((user, key)) or await super().read(user, key)
+        return None if found is None else self._known.setdefault((user, key), found)
+
+
+class RemembersInTheProcess(Platform):
+    """Each process keeps what it has read, whatever others write."""
+
+    parts = Parts(cache=_Remembering)
+
+
+class _TwoSteps(UserCache):
+    async def increment(self, user: str, key: str, *, ttl_ms: int) -> int:
+        count = int(await self._redis.incr(self._key(user, key)))
+        await self._redis.pexpire(self._key(user, key), ttl_ms)
+        return count
+
+
+class CountsThenExpires(Platform):
+    """A counter is increased by one command, and given its time by a second one."""
+
+    parts = Parts(cache=_TwoSteps)
+
+
 SABOTAGES: Final[tuple[Sabotage, ...]] = (
-    Sabotage.of(
-        NeverInvalidates,
-        "no-invalidation",
-        area=_AREA,
-        promise="Once a rename is acknowledged, nobody reads the old title.",
-        stands_for="A write path that knows nothing of the cache.",
-        must={_SYNCHRONIZATION: "stale-read"},
-    ),
-    Sabotage.of(
-        InvalidatesBeforeTheCommit,
-        "invalidation-before-commit",
-        area=_AREA,
-        promise="What is read between invalidation and commit does not stay in the cache.",
-        stands_for="Cache-aside in the wrong order: 8 of 20 interleavings end stale.",
-        must={_SYNCHRONIZATION: "stale-set"},
-    ),
-    Sabotage.of(
-        InvalidatesAfterTheCommitAlone,
-        "crash-after-commit-not-healed",
-        area=_AREA,
-        promise="A writer that dies after its commit leaves no old title behind.",
-        stands_for="Two systems written one after the other, and a process that dies in between.",
-        must={_SYNCHRONIZATION: "not-healed"},
-    ),
-    Sabotage.of(
-        FillsWithoutALease,
-        "fill-without-lease",
-        area=_AREA,
-        promise="A slow reader never puts an old title back.",
-        stands_for="The stale set: Nishtala et al., Scaling Memcache at Facebook, NSDI 2013.",
-        must={_SYNCHRONIZATION: "stale-set"},
-    ),
-    Sabotage.of(
-        KeepsTitlesForEver,
-        "title-without-ttl",
-        area=_AREA,
-        promise="Every key has an end.",
-        stands_for="A fill that forgets the time to live, until the memory is full.",
-        must={_TIMES: "no-expiry"},
-    ),
     Sabotage.of(
         KeysWithoutTheUser,
         "cache-key-without-user",
@@ -323,6 +254,30 @@ SABOTAGES: Final[tuple[Sabotage, ...]] = (
         promise="What has expired stays so.",
         stands_for="A session that is kept alive after it has timed out.",
         must={_TIMES: "revived"},
+    ),
+    Sabotage.of(
+        ForgetsNothing,
+        "text-not-forgotten",
+        area=_AREA,
+        promise="What was forgotten is gone.",
+        stands_for="An invalidation that answers, and does nothing.",
+        must={_TIMES: "key-left"},
+    ),
+    Sabotage.of(
+        RemembersInTheProcess,
+        "local-copy",
+        area=_AREA,
+        promise="What one process writes, every other reads.",
+        stands_for="A dictionary in front of the shared cache, which nobody invalidates.",
+        must={_TIMES: "no-expiry", _AT_ONCE: "silent-control"},
+    ),
+    Sabotage.of(
+        CountsThenExpires,
+        "expiry-in-a-second-command",
+        area=_AREA,
+        promise="A counter has its end from the first increment on.",
+        stands_for="INCR and EXPIRE as two commands, and a process that dies in between.",
+        must={_AT_ONCE: "no-expiry"},
     ),
     Sabotage.of(
         CountsByGetThenSet,

@@ -13,6 +13,7 @@ from labkit.reference.sabotage import (
     notifications,
     routing,
     schema,
+    titles,
 )
 from labkit.sabotage import Sabotage
 
@@ -23,6 +24,7 @@ SABOTAGES: Final[tuple[Sabotage, ...]] = (
     *data.SABOTAGES,
     *schema.SABOTAGES,
     *cache.SABOTAGES,
+    *titles.SABOTAGES,
     *configuration.SABOTAGES,
     *routing.SABOTAGES,
 )

@@ -13,7 +13,7 @@ import pytest
 from labkit.errors import Denied
 from labkit.reference import Platform
 from labkit.reference.keyspace import Kind
-from labkit.reference.sabotage import cache as saboteurs_cache
+from labkit.reference.sabotage import titles as saboteurs
 from labkit.services.endpoints import Lease
 from labkit.targets.cache import CachedTitle
 from tests.reference.cache.paces import Actor, is_possible, orders, paced
@@ -124,10 +124,10 @@ async def stale_orders(
 
 
 STALE: list[tuple[type[Platform], Sequence[Sequence[str]], Judge, int]] = [
-    (saboteurs_cache.NeverInvalidates, ONE_OF_EACH, after_all, 30),
-    (saboteurs_cache.InvalidatesBeforeTheCommit, ONE_OF_EACH, after_all, 6),
-    (saboteurs_cache.FillsWithoutALease, ONE_OF_EACH, after_all, 4),
-    (saboteurs_cache.InvalidatesAfterTheCommitAlone, WRITER_DIES, after_deaths, 17),
+    (saboteurs.NeverInvalidates, ONE_OF_EACH, after_all, 30),
+    (saboteurs.InvalidatesBeforeTheCommit, ONE_OF_EACH, after_all, 6),
+    (saboteurs.FillsWithoutALease, ONE_OF_EACH, after_all, 4),
+    (saboteurs.InvalidatesAfterTheCommitAlone, WRITER_DIES, after_deaths, 17),
 ]
 """In how many of the orders an old title is read, cold and warm."""
 
@@ -219,5 +219,5 @@ async def test_some_order_is_stale_where_a_step_is_missing(
 @asynchronous
 async def test_leases_alone_hold_while_no_writer_dies(installed: Lease) -> None:
     """What is removed after the commit alone is stale in none of the twenty orders."""
-    async with paced(saboteurs_cache.InvalidatesAfterTheCommitAlone)(installed) as target:
+    async with paced(saboteurs.InvalidatesAfterTheCommitAlone)(installed) as target:
         assert await stale_orders(target, ONE_OF_EACH, after_all) == []
