@@ -20,7 +20,7 @@ from labkit.commands.run import outputs_of, without_papermills_warnings
 from labkit.environment import IsolatedEnvironment
 from labkit.ids import RunID
 from labkit.project import Project, nearest_project
-from labkit.prove.kept import digest, merged, read_kept, write_kept
+from labkit.prove.kept import digest, keep_proof, read_kept
 from labkit.prove.lines import TrialLines
 from labkit.prove.matrix import Matrix, matrix_of
 from labkit.prove.pages import proof_reports
@@ -28,7 +28,7 @@ from labkit.prove.trials import plan_proof, target_of
 from labkit.reports.results import RunResult
 from labkit.sabotage import Sabotage
 from labkit.services.places import default_cache
-from labkit.targets.loading import importing_from, load_sabotages
+from labkit.targets.loading import importing_from, load_sabotages, require_sabotages
 
 _TRIAL_DEADLINE_S: Final = 600.0
 
@@ -59,6 +59,8 @@ def prove(
         trials, started = plan_proof(
             plan, sabotages, names=names, repeat=repeat, sweep=sweep, is_whole=not areas
         )
+        tried = {trial.sabotage for trial in started.trials}
+        require_sabotages(one for one in sabotages if one.name in tried)
         if project:
             read_kept(project.proven)  # what nobody could add to is refused here
         sources = {job.name: digest(job.source) for job in plan.jobs}
@@ -69,8 +71,7 @@ def prove(
     matrix = matrix_of(started, result.notebooks)
     tell_proof(result, matrix, folder, console())
     if project and not result.problems:
-        file = project.proven
-        write_kept(file, merged(read_kept(file), result, matrix, sources))
+        keep_proof(project.proven, result, matrix, sources)
     return _exit_code(result, matrix)
 
 

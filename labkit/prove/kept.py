@@ -6,18 +6,27 @@ over proofs; those of a notebook that was changed since begin anew.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from labkit.batch.plan import Job
-from labkit.errors import RecordError, UsageError
+from labkit.errors import InfrastructureError, RecordError, UsageError
 from labkit.prove.matrix import Cell, Matrix
 from labkit.records import from_json
 from labkit.reports.results import RunResult
 from labkit.sabotage import KnownCatch
+
+_PATIENCE_S: Final = 10.0
+"""How long a proof waits for its turn to write, which takes others a few milliseconds."""
+_PAUSE_S: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -52,34 +61,82 @@ def digest(notebook: Path) -> str:
 def read_kept(path: Path) -> tuple[Kept, ...]:
     """What the file holds; nothing where there is none.
 
-    Raises `UsageError` where it cannot be read.
+    Raises `UsageError` where it cannot be read, or is no file that ends.
     """
     try:
-        lines = json.loads(path.read_text(encoding="utf-8"))
+        lines = json.loads(_text_of(path))
         return tuple(from_json(Kept, line) for line in lines)
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, TypeError, RecordError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, RecordError) as error:
         text = f"{path} is not what a proof keeps ({error}); remove it, and labkit prove makes it"
         raise UsageError(text) from error
+
+
+def _text_of(path: Path) -> str:
+    """What stands in a file; of a pipe, nobody knows whether it ever comes."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return path.read_text(encoding="utf-8")
+
+
+def keep_proof(path: Path, run: RunResult, matrix: Matrix, sources: Mapping[str, str]) -> None:
+    """Put into the file what a proof showed; several proofs take turns.
+
+    Raises `UsageError` where what is there cannot be read, and `InfrastructureError` where the file
+    cannot be written or others do not let go of it.
+    """
+    try:
+        with _turn_to_write(path):
+            write_kept(path, merged(read_kept(path), run, matrix, sources))
+    except OSError as error:
+        text = f"what was caught cannot be kept in {path}: {error.strerror or error}"
+        raise InfrastructureError(
+            f"{text}; the proof itself is done, see outputs/latest/proof.html"
+        ) from error
 
 
 def write_kept(path: Path, kept: Iterable[Kept]) -> None:
     """Write the file, a line for each catch, in an order of its own.
 
-    Raises `UsageError` where it cannot be written.
+    Raises `OSError` where it cannot be written; then the former one stays.
     """
     ordered = sorted(kept, key=lambda one: one.key)
     lines = ",\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in ordered)
-    unfinished = path.with_name(f".{path.name}.part")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         unfinished.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         unfinished.replace(path)
-    except OSError as error:
-        text = f"what was caught cannot be kept in {path} ({error.strerror})"
-        raise UsageError(
-            f"{text}; the proof itself is done, see outputs/latest/proof.html"
-        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _turn_to_write(path: Path) -> Iterator[None]:
+    """Nobody else's turn it is inside the block; its folder is the lock, which leaves no file.
+
+    Raises `TimeoutError` where others hold it too long.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        while not _locks(folder):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another process has held {path.parent} for {_PATIENCE_S:g} s")
+            time.sleep(_PAUSE_S)
+        for left in path.parent.glob(f".{path.name}.*.part"):  # by one that was killed
+            left.unlink()
+        yield
+    finally:
+        os.close(folder)
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def merged(

@@ -65,6 +65,21 @@ def load_sabotages(spec: str) -> tuple[Sabotage, ...]:
     return found
 
 
+def require_sabotages(sabotages: Iterable[Sabotage]) -> None:
+    """Load the faulty platforms, so that none turns out to be none while its trial runs.
+
+    Raises `TargetError` with every sabotage whose platform cannot be loaded.
+    """
+    faults = []
+    for one in sabotages:
+        try:
+            load_target(one.target)
+        except TargetError as error:
+            faults.append(f"sabotage {one.name}: {error}")
+    if faults:
+        raise TargetError("; ".join(faults))
+
+
 _KEPT_BY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "users": "data",

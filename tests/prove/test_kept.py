@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import nbformat
 import pytest
 
-from labkit.errors import UsageError
-from labkit.prove.kept import Kept, digest, known_catches, merged, read_kept, write_kept
+from labkit.errors import InfrastructureError, UsageError
+from labkit.prove import kept as module
+from labkit.prove.kept import (
+    Kept,
+    digest,
+    keep_proof,
+    known_catches,
+    merged,
+    read_kept,
+    write_kept,
+)
 from tests.batch.runs import notebook, passing
 from tests.prove.proofs import CLEAN, LOST, PASSED, Ends, matrix, proof
 from tests.prove.test_trials import plan
@@ -75,7 +90,7 @@ def test_kept_catches_come_back_from_the_file(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 4
 
 
-@pytest.mark.parametrize("text", ["{", "3", '[{"check": "keeps"}]'])
+@pytest.mark.parametrize("text", ["{", "3", '[{"check": "keeps"}]', "[" * 200_000])
 def test_file_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
     """It is named, with what to do."""
     path = tmp_path / "proven.json"
@@ -84,10 +99,75 @@ def test_file_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
         read_kept(path)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """A pipe too, at whose end nobody may ever write."""
+    make(tmp_path / "proven.json")
+    with pytest.raises(UsageError, match=r"\(it is no regular file\); remove it"):
+        read_kept(tmp_path / "proven.json")
+
+
 def test_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """The proof is not lost by it."""
-    with pytest.raises(UsageError, match=r"cannot be kept in .*; the proof itself is done"):
-        write_kept(tmp_path / "nowhere" / "proven.json", [FIRST])
+    """The proof is not lost by it, and what was kept before stays."""
+    run = proof({"": [CLEAN], "forgets": [FORGOTTEN]})
+    path = tmp_path / "nowhere" / "proven.json"
+    with pytest.raises(InfrastructureError, match=r"No such file .*; the proof itself is done"):
+        keep_proof(path, run, matrix(run), {"memory": "abc"})
+
+
+PROOFS: Final = 25
+AT_ONCE: Final = f"""
+import sys
+from pathlib import Path
+from labkit.prove.kept import keep_proof
+from tests.prove.proofs import matrix, proof
+from tests.prove.test_kept import CLEAN, FORGOTTEN
+
+run = proof({{"": [CLEAN], "forgets": [FORGOTTEN]}})
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range({PROOFS}):
+    keep_proof(Path(sys.argv[1]), run, matrix(run), {{"memory": "abc"}})
+"""
+
+
+def test_proofs_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Two processes keep the same catches again and again: all of their trials are counted."""
+    path = tmp_path / "proven.json"
+    command = [sys.executable, "-c", AT_ONCE, str(path)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0, 0]
+    [kept] = read_kept(path)
+    assert (kept.caught, kept.trials) == (2 * PROOFS, 2 * PROOFS)
+    assert [one.name for one in tmp_path.iterdir()] == ["proven.json"]
+
+
+def test_turn_that_never_comes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for others has an end; what one that was killed left is removed later."""
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.05)
+    run = proof({"": [CLEAN], "forgets": [FORGOTTEN]})
+    (tmp_path / ".proven.json.1.part").write_text("[")
+    holder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(InfrastructureError, match="another process has held"):
+            keep_proof(tmp_path / "proven.json", run, matrix(run), {"memory": "abc"})
+    finally:
+        os.close(holder)
+    keep_proof(tmp_path / "proven.json", run, matrix(run), {"memory": "abc"})
+    assert [one.name for one in tmp_path.iterdir()] == ["proven.json"]
 
 
 def test_digest_tells_code_alone(tmp_path: Path) -> None:
