@@ -24,6 +24,14 @@ ANSWER_S: Final = 5.0
 
 _KEYS_AT_ONCE: Final = 500
 
+_STATES: Final = (
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,
+)
+_STATE_WORDS: Final = frozenset({"BUSY", "LOADING", "MISCONF", "NOREPLICAS"})
+"""How the texts of refusals begin for which redis-py has no class, or one that says less."""
+
 
 def redis_client(
     url: Secret, *, connections: int = CONNECTIONS, client: type[RedisClient] = Redis
@@ -65,12 +73,23 @@ async def keys_below(redis: RedisClient, prefix: str) -> AsyncIterator[Sequence[
 def redis_refusals(doing: str) -> Iterator[None]:
     """Turn what Redis refuses in the block into `Rejected`: "cannot `doing`: …".
 
-    A server that cannot be reached or gives no answer in time is `ServiceUnavailable`; whether the
-    command was applied is then unknown.
+    So is what is no text, here or there. A server that cannot be reached or gives no answer in time
+    is `ServiceUnavailable`; whether the command was applied is then unknown. It is also
+    `ServiceUnavailable` where the server's state refuses, not the command: without the replicas or
+    the memory that it needs, read-only, loading, busy, or unable to save.
     """
     try:
         yield
     except (OSError, exceptions.ConnectionError, exceptions.TimeoutError) as error:
         raise ServiceUnavailable(f"cannot {doing}: {str(error) or 'no answer in time'}") from error
-    except (exceptions.ResponseError, UnicodeEncodeError) as error:
+    except exceptions.InvalidResponse as error:
+        raise ServiceUnavailable(f"cannot {doing}: no answer of Redis: {error}") from error
+    except exceptions.ResponseError as error:
+        refusal = ServiceUnavailable if _is_of_the_state(error) else Rejected
+        raise refusal(f"cannot {doing}: {error}") from error
+    except (exceptions.DataError, UnicodeError) as error:
         raise Rejected(f"cannot {doing}: {error}") from error
+
+
+def _is_of_the_state(error: exceptions.ResponseError) -> bool:
+    return isinstance(error, _STATES) or str(error).partition(" ")[0] in _STATE_WORDS

@@ -71,6 +71,55 @@ async def test_a_script_is_applied_as_a_whole(lease: Lease) -> None:
             await run_script(redis, "return redis.call('incr', KEYS[1])", key)
 
 
+REFUSE = "return redis.error_reply(ARGV[1])"
+"""A script that has the server refuse with these words."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "NOREPLICAS Not enough good replicas to write.",
+        "READONLY You can't write against a read only replica.",
+        "MISCONF Redis is configured to save RDB snapshots, but it cannot",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "LOADING Redis is loading the dataset in memory",
+        "BUSY Redis is busy running a script.",
+        "CLUSTERDOWN The cluster is down",
+        "MASTERDOWN Link with MASTER is down",
+    ],
+)
+@asynchronous
+async def test_what_a_servers_state_refuses_is_unavailable(lease: Lease, words: str) -> None:
+    """The command was none to object to: the same one is taken when the state has passed."""
+    async with aclosing(redis_client(lease.redis_url)) as redis:
+        with pytest.raises(ServiceUnavailable, match="cannot write: "), redis_refusals("write"):
+            await run_script(redis, REFUSE, f"{lease.redis_prefix}a", words)
+
+
+@pytest.mark.parametrize(
+    "words", ["NOPERM no permissions", "WRONGTYPE wrong kind", "ERR unknown command"]
+)
+@asynchronous
+async def test_what_a_server_objects_to_is_rejected(lease: Lease, words: str) -> None:
+    """It would be refused at any time."""
+    async with aclosing(redis_client(lease.redis_url)) as redis:
+        with pytest.raises(Rejected, match="cannot write: "), redis_refusals("write"):
+            await run_script(redis, REFUSE, f"{lease.redis_prefix}a", words)
+
+
+@asynchronous
+async def test_what_is_no_text_is_rejected(lease: Lease) -> None:
+    """Neither taken nor given; the client goes on after it and mixes up no answers."""
+    key = f"{lease.redis_prefix}bytes"
+    async with aclosing(redis_client(lease.redis_url, connections=1)) as redis:
+        with pytest.raises(Rejected, match="cannot write: "), redis_refusals("write"):
+            await redis.set(key, [])  # type: ignore[arg-type]
+        await redis.rpush(key, b"\xff\xfe", "text")
+        with pytest.raises(Rejected, match="cannot read: "), redis_refusals("read"):
+            await redis.lrange(key, 0, -1)
+        assert await redis.llen(key) == 2
+
+
 @asynchronous
 async def test_keys_below_a_prefix_are_found_by_scanning(lease: Lease) -> None:
     """All of them, whatever lies beside them; none where there are none."""

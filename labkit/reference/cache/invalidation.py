@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from labkit.errors import ServiceUnavailable
+from labkit.errors import Rejected, ServiceUnavailable
 from labkit.reference.cache.entries import TitleEntries
 
 _log: Final = logging.getLogger(__name__)
@@ -27,11 +27,11 @@ class Invalidation:
     async def conclude(self, user: str, thread: str, announced: str) -> None:
         """Let readers fill the new title, once it is committed.
 
-        Without Redis the change stands nevertheless: the intent keeps readers at the database until
-        it expires.
+        Whatever Redis says, the change stands: the intent keeps readers at the database until it
+        expires. That is logged.
         """
         try:
             await self._entries.clear(user, thread, announced)
-        except ServiceUnavailable as error:
+        except (ServiceUnavailable, Rejected) as error:
             text = "a changed title stays out of the cache until its writer's intent expires"
             _log.warning(text, exc_info=error)

@@ -15,7 +15,7 @@ from labkit.redaction import Secret
 from labkit.reference import Parts, Platform
 from labkit.reference.cache.entries import Look, TitleEntries
 from labkit.reference.cache.invalidation import Invalidation
-from labkit.reference.keyspace import KeySpace
+from labkit.reference.keyspace import KeySpace, Kind
 from labkit.reference.redis_client import redis_client
 from labkit.reference.store import Store
 from labkit.reference.transactions import UserTransaction
@@ -134,5 +134,32 @@ async def test_a_change_that_stands_is_no_error_where_redis_has_gone(
     async with aclosing(redis_client(NOWHERE)) as redis:
         with caplog.at_level(logging.WARNING):
             await Invalidation(TitleEntries(redis, KeySpace("x:"))).conclude("ann", "t", "token")
+    [record] = caplog.records
+    assert "stays out of the cache" in record.getMessage()
+
+
+@asynchronous
+async def test_a_change_that_stands_is_no_error_whatever_redis_objects_to(
+    installed: Lease, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here to a key of another kind, which somebody put there before the commit."""
+    meddled = KeySpace(installed.redis_prefix)
+
+    class Meddled(Invalidation):
+        async def announce(self, user: str, thread: str) -> str:
+            announced = await super().announce(user, thread)
+            async with aclosing(redis_client(installed.redis_url)) as redis:
+                await redis.set(meddled.named(user, Kind.TITLES, thread), "no hash", px=60_000)
+            return announced
+
+    class Meddles(Platform):
+        parts = Parts(invalidation=Meddled)
+
+    async with Meddles(installed) as target:
+        user = await new_user(target.data)
+        thread = await target.data.create_thread(user, "old")
+        with caplog.at_level(logging.WARNING):
+            await target.data.rename_thread(user, thread, "new")
+        assert [view.title for view in await target.data.threads(user)] == ["new"]
     [record] = caplog.records
     assert "stays out of the cache" in record.getMessage()
