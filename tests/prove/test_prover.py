@@ -182,3 +182,18 @@ def test_platform_without_sabotages_is_refused(
     refused = labkit("prove", "--target", "bare:Sound", folder=project, environment=environment)
     assert refused.returncode == 2
     assert "brings no sabotages" in refused.stderr
+
+
+def test_sabotage_without_a_class_is_refused_before_anything_starts(
+    project: Path, environment: Mapping[str, str]
+) -> None:
+    """By its name; no run is made for it."""
+    absent = PLATFORM.replace("own_platform", "torn") + (
+        'import dataclasses\nSABOTAGES = (dataclasses.replace(SABOTAGES[0], target="torn:Gone"),)\n'
+    )
+    (project / "torn.py").write_text(absent)
+    before = {path.name for path in (project / "outputs").glob("*")}
+    refused = labkit("prove", "--target", "torn:Sound", folder=project, environment=environment)
+    assert refused.returncode == 2, refused.stderr
+    assert "sabotage forgets: target 'torn:Gone' does not exist" in refused.stderr
+    assert {path.name for path in (project / "outputs").glob("*")} == before

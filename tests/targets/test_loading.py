@@ -7,7 +7,8 @@ import pytest
 
 from labkit.errors import TargetError
 from labkit.reference import Platform
-from labkit.targets.loading import declared_gap, load_target, part_of
+from labkit.sabotage import Catch, Sabotage
+from labkit.targets.loading import declared_gap, load_target, part_of, require_sabotages
 from labkit.targets.protocols import Capability, Tables
 
 MODULE = """
@@ -130,3 +131,28 @@ def test_failing_module_is_refused_with_its_own_error(
     ) as caught:
         load_target("failing_platform:Platform")
     assert type(caught.value.__cause__) is cause
+
+
+def sabotage(name: str, target: str) -> Sabotage:
+    """A sabotage whose platform is this."""
+    must = (Catch("keeps", "lost"),)
+    return Sabotage(name, "data", target, "It loses.", "It keeps.", "a loss", must)
+
+
+def test_sabotages_without_a_platform_are_refused_by_name() -> None:
+    """All at once: one without its module, one without its class, and one that is no target."""
+    whole = sabotage("sound", "loadable_platform:Whole")
+    require_sabotages([whole])
+    absent = [
+        sabotage("no-module", "absent_package:Faulty"),
+        sabotage("no-class", "loadable_platform:Absent"),
+        sabotage("no-target", "loadable_platform:Bare"),
+    ]
+    with pytest.raises(TargetError) as refused:
+        require_sabotages([whole, *absent])
+    told = str(refused.value).split("; sabotage ")
+    assert len(told) == 3
+    assert told[0].startswith("sabotage no-module: ")
+    assert "there is no module 'absent_package'" in told[0]
+    assert told[1].startswith("no-class: ")
+    assert told[2].startswith("no-target: ")
