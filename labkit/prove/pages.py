@@ -62,7 +62,17 @@ def verdict(matrix: Matrix) -> str:
         return f"{counted(len(matrix.flaws), 'exception')}: this proves less than it has to"
     each = "" if len(matrix.sabotages) == 1 else "each "
     tried = counted(len(matrix.sabotages), "sabotage")
-    return f"{tried}, {each}caught by every check that must; nothing else is red"
+    return f"{tried}, {each}caught by every check that must; nothing else is red{_unjudged(matrix)}"
+
+
+def _unjudged(matrix: Matrix) -> str:
+    """How many checks were only seen to be green, since nothing was tried that they must catch."""
+    judged = {cell.row for cell in matrix.cells.values() if cell.expected}
+    if len(judged) == len(matrix.rows):
+        return ""
+    left = counted(len(matrix.rows) - len(judged), "check")
+    are = "is" if left.startswith("1 ") else "are"
+    return f"; {left} that caught nothing in this proof {are} not judged"
 
 
 def totals(run: RunResult, matrix: Matrix) -> str:

@@ -44,9 +44,13 @@ def plan_proof(
     A sabotage concerns the notebooks that declare a check of its `must`; with `sweep` all. `names`
     selects sabotages, and then the notebooks that those concern. Each trial is done `repeat` times.
 
-    Raises `UsageError` where a name is unknown, or nothing is left to try.
+    Raises `UsageError` where a name is unknown or concerns none of the notebooks, or nothing is
+    left to try.
     """
-    chosen = _chosen(sabotages, names)
+    listing = "labkit prove --list" if is_whole else _listing(plan)
+    chosen = _chosen(sabotages, names, listing)
+    if names and not sweep:
+        _refuse_idle(chosen, plan, listing)
     trials, jobs = [], []
     for job in plan.jobs:
         concerning = [one for one in chosen if sweep or _concerns(one, job)]
@@ -63,14 +67,36 @@ def plan_proof(
     return replace(plan, jobs=tuple(jobs)), started
 
 
-def _chosen(sabotages: Sequence[Sabotage], names: Sequence[str]) -> Sequence[Sabotage]:
+def _listing(plan: Plan) -> str:
+    """The command that shows the sabotages of the plan's notebooks."""
+    return f"labkit prove {' '.join(job.name for job in plan.jobs)} --list"
+
+
+def _chosen(
+    sabotages: Sequence[Sabotage], names: Sequence[str], listing: str
+) -> Sequence[Sabotage]:
     known = {one.name: one for one in sabotages}
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]}?" if near else "labkit prove --list shows them all"
-            raise UsageError(f"there is no sabotage {name!r:.80}; {advice}")
+            near = _near(name, tuple(known))
+            advice = f"did you mean {' or '.join(near)}? " if near else ""
+            raise UsageError(f"there is no sabotage {name!r:.80}; {advice}{listing} shows them")
     return [one for one in sabotages if not names or one.name in names]
+
+
+def _near(name: str, known: Sequence[str]) -> Sequence[str]:
+    """At most three names that a wrong one may stand for: with that word in them, or alike."""
+    holding = [one for one in known if name and name in one]
+    return holding[:3] or get_close_matches(name, known, n=1)
+
+
+def _refuse_idle(chosen: Sequence[Sabotage], plan: Plan, listing: str) -> None:
+    """Refuse sabotages that were named, and would not be tried."""
+    idle = [one for one in chosen if not any(_concerns(one, job) for job in plan.jobs)]
+    if idle:
+        told = ", ".join(f"{one.name} concerns {one.area}" for one in idle)
+        names = ", ".join(job.name for job in plan.jobs)
+        raise UsageError(f"{told}, not {names}; name its area, or see {listing}")
 
 
 def _concerns(sabotage: Sabotage, job: Job) -> bool:

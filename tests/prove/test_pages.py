@@ -124,6 +124,6 @@ def test_verdict_is_a_sentence() -> None:
     )
     assert totals(SOUND, matrix(SOUND)) == "2 checks, 2 sabotages, 3 trials, 2 catches"
     one = proof({"": [CLEAN], "forgets": [{"keeps": LOST, "counts": PASSED}]}, is_whole=False)
-    told = "1 sabotage, caught by every check that must; nothing else is red"
-    assert verdict(matrix(one)) == told
+    told = "1 sabotage, caught by every check that must; nothing else is red; 1 check"
+    assert verdict(matrix(one)) == f"{told} that caught nothing in this proof is not judged"
     assert verdict(matrix(UNSOUND)).startswith("2 exceptions")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,16 +78,35 @@ def test_named_sabotages_are_tried_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        (["forget"], "no sabotage 'forget'; did you mean forgets?"),
-        (["xyz"], "labkit prove --list"),
-        (["miscounts"], "no sabotage concerns these notebooks"),
+        (["forgot"], "no sabotage 'forgot'; did you mean forgets? labkit prove memory --list"),
+        (["xyz"], "no sabotage 'xyz'; labkit prove memory --list shows them"),
+        (["miscounts"], "miscounts concerns numbers, not memory; name its area, or see labkit"),
+        (["both", "miscounts"], "miscounts concerns numbers"),
     ],
 )
 def test_what_cannot_be_tried_is_refused(names: Sequence[str], told: str, tmp_path: Path) -> None:
     """An unknown name, with the nearest one; a known one that concerns nothing here."""
+    made, elsewhere = plan(tmp_path, memory=["keeps"]), replace(MISCOUNTS, area="numbers")
     with pytest.raises(UsageError) as refused:
-        plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS, MISCOUNTS], names=names)
+        plan_proof(made, [FORGETS, elsewhere, BOTH], names=names, is_whole=False)
     assert told in str(refused.value)
+
+
+def test_word_of_a_name_leads_to_those_that_have_it(tmp_path: Path) -> None:
+    """To three at most, and to the list of all notebooks where none was named."""
+    stale = [sabotage(f"stale-{one}", {"keeps": "lost"}) for one in ("set", "get", "end", "put")]
+    with pytest.raises(UsageError) as refused:
+        plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS, *stale], names=["stale"])
+    assert str(refused.value) == (
+        "there is no sabotage 'stale'; did you mean stale-set or stale-get or stale-end?"
+        " labkit prove --list shows them"
+    )
+
+
+def test_nothing_to_try_is_refused(tmp_path: Path) -> None:
+    """Notebooks that no sabotage concerns."""
+    with pytest.raises(UsageError, match="no sabotage concerns these notebooks"):
+        plan_proof(plan(tmp_path, memory=["keeps"]), [MISCOUNTS])
 
 
 def test_target_is_that_of_all_notebooks(tmp_path: Path) -> None:
