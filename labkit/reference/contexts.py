@@ -15,13 +15,16 @@ LONGEST_USER: Final = 200
 class UserContext:
     """The user of one request; raises `Rejected` for an id that no user can have.
 
-    That is an empty one, one of more than 200 characters, and one that holds a NUL or half of a
-    surrogate pair.
+    That is one that is no text, an empty one, one of more than 200 characters, and one that holds a
+    NUL or half of a surrogate pair.
     """
 
     user: str
 
     def __post_init__(self) -> None:
+        given: object = self.user
+        if not isinstance(given, str):
+            raise Rejected(f"a user's id must be a text, not {given!r:.120}")
         if len(self.user) > LONGEST_USER:
             raise Rejected(
                 f"a user's id must be a text of at most {LONGEST_USER} characters, not of "

@@ -35,6 +35,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
+from labkit.errors import Rejected
 from labkit.reference.keyspace import KeySpace, Kind
 from labkit.reference.redis_client import RedisClient, keys_below, redis_refusals, run_script
 
@@ -113,12 +114,16 @@ class TitleEntries:
         self._times = times or TitleTimes()
 
     async def look(self, user: str, thread: str) -> Look:
-        """A reader's first step: the value, or, where nothing stands, a lease."""
+        """A reader's first step: the value, or, where nothing stands, a lease.
+
+        Raises `Rejected` for a title that nobody of the platform's put there: one without a
+        version, or no text.
+        """
         token = _token()
         with redis_refusals(f"look for the title of thread {thread!r:.120} of user {user!r}"):
             match await self._run(_LOOK, user, thread, token, self._times.lease_ms):
                 case [title, version]:
-                    return Look(value=VersionedTitle(str(title), int(version)))
+                    return Look(value=_versioned(title, version))
                 case [_]:
                     return Look(lease=token)
                 case _:
@@ -162,6 +167,12 @@ class TitleEntries:
 
     def _key(self, user: str, thread: str) -> str:
         return self._keys.named(user, Kind.TITLES, thread)
+
+
+def _versioned(title: str, version: str | None) -> VersionedTitle:
+    if version is None or not version.isdecimal():
+        raise Rejected(f"the title that is kept has no version, but {version!r:.120}: remove it")
+    return VersionedTitle(title, int(version))
 
 
 def _token() -> str:

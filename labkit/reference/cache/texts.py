@@ -10,21 +10,23 @@ from labkit.reference.keyspace import KeySpace, Kind
 from labkit.reference.redis_client import RedisClient, keys_below, redis_refusals, run_script
 
 _INCREMENT: Final = """
+    redis.call('set', KEYS[1], '0', 'NX', 'PX', ARGV[1])
     local count = redis.call('incr', KEYS[1])
     redis.call('pexpire', KEYS[1], ARGV[1])
     return count
 """
+"""Begins with the end, whose refusal by Redis thus leaves everything as it was."""
 
 _LONGEST_MS: Final = 365 * 24 * 60 * 60 * 1000
-"""Far below what Redis can count: a time that it refused would leave a new counter without one."""
+"""Far below what Redis can count."""
 
 
 class UserTexts:
     """Texts under each user's own keys, none of them without a time to live.
 
-    Every method raises `Rejected` for an id that no user can have, and for a time below 1 ms or
-    longer than a year. Without Redis it is `ServiceUnavailable`; whether a text was written or a
-    counter increased is then unknown, since nothing is sent twice.
+    Every method raises `Rejected` for an id that no user can have, and for a time that is no whole
+    number from 1 ms to a year. Without Redis it is `ServiceUnavailable`; whether a text was
+    written or a counter increased is then unknown, since nothing is sent twice.
     """
 
     def __init__(self, redis: RedisClient, keys: KeySpace) -> None:
@@ -32,7 +34,10 @@ class UserTexts:
         self._keys = keys
 
     async def read(self, user: str, key: str) -> str | None:
-        """The text under the key, or None when there is none or it has expired."""
+        """The text under the key, or None when there is none or it has expired.
+
+        Raises `Rejected` for what somebody else put there and is no text.
+        """
         with redis_refusals(f"read {key!r:.120} of user {user!r}"):
             text = await self._redis.get(self._key(user, key))
         return None if text is None else str(text)
@@ -87,8 +92,9 @@ class UserTexts:
 
 
 def _checked(ttl_ms: int) -> int:
-    if not 1 <= ttl_ms <= _LONGEST_MS:
+    if type(ttl_ms) is not int or not 1 <= ttl_ms <= _LONGEST_MS:
         raise Rejected(
-            f"a text cannot be kept for {ttl_ms} ms: give 1 to {_LONGEST_MS}, which is a year"
+            f"a text cannot be kept for {ttl_ms!r} ms: give a whole number from 1 to "
+            f"{_LONGEST_MS}, which is a year"
         )
     return ttl_ms

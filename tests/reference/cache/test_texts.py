@@ -4,13 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from labkit.errors import Rejected
-from labkit.reference.cache.texts import UserTexts
+from labkit.reference.cache.texts import _INCREMENT, UserTexts
 from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.redis_client import redis_client
+from labkit.reference.redis_client import redis_client, run_script
 from labkit.services.endpoints import Lease
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous
@@ -55,6 +57,18 @@ async def test_a_text_that_no_server_can_take_is_rejected(lease: Lease) -> None:
 
 
 @asynchronous
+async def test_what_is_kept_and_is_no_text_is_rejected(lease: Lease) -> None:
+    """Somebody else put bytes there; it can be told, forgotten, and written over."""
+    async with caching(lease) as cache, aclosing(redis_client(lease.redis_url)) as redis:
+        key = KeySpace(lease.redis_prefix).named("ann", Kind.CACHE, "a")
+        await redis.set(key, b"\xff\xfe", px=LONG_MS)
+        with pytest.raises(Rejected, match=r"cannot read 'a' of user 'ann': .*utf-8"):
+            await cache.read("ann", "a")
+        await cache.write("ann", "a", "text", ttl_ms=LONG_MS)
+        assert await cache.read("ann", "a") == "text"
+
+
+@asynchronous
 async def test_users_and_keys_that_look_alike_do_not_meet(lease: Lease) -> None:
     """Each pair keeps its own text, and the witness finds each key under its user's prefix."""
     pairs = [
@@ -77,9 +91,9 @@ async def test_users_and_keys_that_look_alike_do_not_meet(lease: Lease) -> None:
             assert len(own) == sum(other == user for other, _ in pairs)
 
 
-@pytest.mark.parametrize("user", ["", "nul\0", "half \ud800", "x" * 201])
+@pytest.mark.parametrize("user", ["", "nul\0", "half \ud800", "x" * 201, None, 7, b"ann"])
 @asynchronous
-async def test_an_id_that_no_user_can_have_is_rejected(lease: Lease, user: str) -> None:
+async def test_an_id_that_no_user_can_have_is_rejected(lease: Lease, user: Any) -> None:
     """The same ids as everywhere in the platform, by every method."""
     async with caching(lease) as cache, Witness(lease) as witness:
         for work in (
@@ -148,6 +162,36 @@ async def test_a_time_that_makes_no_sense_is_rejected(lease: Lease) -> None:
                 await cache.increment("ann", "new", ttl_ms=ttl_ms)
         assert await cache.read("ann", "a") == "7"
         assert await cache.read("ann", "new") is None
+
+
+@pytest.mark.parametrize("ttl_ms", [1.5, 1000.0, float("nan"), True, None, "1000"])
+@asynchronous
+async def test_a_time_that_is_no_whole_number_is_rejected(lease: Lease, ttl_ms: Any) -> None:
+    """Nothing is sent then: neither written, nor counted, nor extended."""
+    async with caching(lease) as cache, Witness(lease) as witness:
+        for work in (
+            cache.write("ann", "a", "1", ttl_ms=ttl_ms),
+            cache.increment("ann", "a", ttl_ms=ttl_ms),
+            cache.extend("ann", "a", ttl_ms=ttl_ms),
+        ):
+            with pytest.raises(Rejected, match=f"cannot be kept for {ttl_ms!r} ms"):
+                await work
+        assert await witness.keys() == frozenset()
+
+
+@pytest.mark.parametrize("ttl_ms", ["1.5", "0", "later"])
+@asynchronous
+async def test_no_counter_is_made_without_an_end(lease: Lease, ttl_ms: str) -> None:
+    """Nor is one counted that is there, by the script itself, when the end is refused."""
+    key = f"{lease.redis_prefix}counter"
+    async with aclosing(redis_client(lease.redis_url)) as redis:
+        with pytest.raises(ResponseError, match=r"not an integer|invalid expire"):
+            await run_script(redis, _INCREMENT, key, ttl_ms)
+        assert await redis.get(key) is None
+        await run_script(redis, _INCREMENT, key, LONG_MS)
+        with pytest.raises(ResponseError, match=r"not an integer|invalid expire"):
+            await run_script(redis, _INCREMENT, key, ttl_ms)
+        assert await redis.get(key) == "1"
 
 
 @asynchronous

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -15,6 +15,8 @@ from labkit.faults.detours import redis_detour
 from labkit.faults.proxy import TcpProxy
 from labkit.reference import Platform
 from labkit.reference.cache.titles import Titles
+from labkit.reference.keyspace import KeySpace, Kind
+from labkit.reference.redis_client import redis_client
 from labkit.reference.store import Store
 from labkit.services.endpoints import Lease
 from tests.reference.stage import asynchronous, new_user
@@ -104,6 +106,30 @@ async def test_without_redis_titles_are_read_nevertheless(
             assert await read(on, user, thread) == ("mine", True)
     told = [record.levelname for record in caplog.records]
     assert told == ["WARNING", "INFO"] * 2
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"title": b"\xff\xfe", "version": b"1"},
+        {"title": b"no version"},
+        {"title": b"malformed", "version": b"abc"},
+        {"title": b"malformed", "version": b""},
+    ],
+)
+@asynchronous
+async def test_what_is_kept_and_is_no_title_is_passed_by(
+    installed: Lease, kept: dict[str, bytes]
+) -> None:
+    """The database has it; what somebody else put there is gone with the next change."""
+    async with shelf(installed) as on, aclosing(redis_client(installed.redis_url)) as redis:
+        user = await new_user(on.data)
+        thread = await on.data.create_thread(user, "mine")
+        key = KeySpace(installed.redis_prefix).named(user, Kind.TITLES, thread)
+        await redis.hset(key, mapping=kept)  # type: ignore[arg-type]
+        assert [await read(on, user, thread) for _ in range(2)] == [("mine", False)] * 2
+        await on.data.rename_thread(user, thread, "new")
+        assert [await read(on, user, thread) for _ in range(2)] == [("new", False), ("new", True)]
 
 
 @asynchronous
