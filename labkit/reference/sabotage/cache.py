@@ -13,10 +13,11 @@ from labkit.reference.cache.titles import Titles
 from labkit.reference.cache.user_cache import UserCache
 from labkit.reference.keyspace import KeySpace, Kind
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.redis_client import RedisClient
+from labkit.reference.redis_client import RedisClient, redis_refusals
 from labkit.sabotage import Sabotage
 
 _AREA: Final = "redis_cache"
+_SYNCHRONIZATION: Final = "cache_database_synchronization"
 _NAMES: Final = "user_cache_isolation_and_namespacing"
 _TIMES: Final = "cache_ttl_and_invalidation_patterns"
 _AT_ONCE: Final = "concurrent_cache_operations_thread_safety"
@@ -167,7 +168,8 @@ class RepeatsUnansweredCommands(Platform):
 
 class _Hesitant(UserCache):
     async def invalidate(self, user: str, key: str) -> bool:
-        return bool(await self._redis.persist(self._key(user, key)))
+        with redis_refusals(f"forget {key!r:.120}"):
+            return bool(await self._redis.persist(self._key(user, key)))
 
 
 class ForgetsNothing(Platform):
@@ -194,8 +196,9 @@ class RemembersInTheProcess(Platform):
 
 class _TwoSteps(UserCache):
     async def increment(self, user: str, key: str, *, ttl_ms: int) -> int:
-        count = int(await self._redis.incr(self._key(user, key)))
-        await self._redis.pexpire(self._key(user, key), ttl_ms)
+        with redis_refusals(f"count {key!r:.120}"):
+            count = int(await self._redis.incr(self._key(user, key)))
+            await self._redis.pexpire(self._key(user, key), ttl_ms)
         return count
 
 
@@ -212,7 +215,7 @@ SABOTAGES: Final[tuple[Sabotage, ...]] = (
         area=_AREA,
         promise="A cached value is its user's own.",
         stands_for="Cache keys without the user: other people's pages out of a shared cache.",
-        must={_NAMES: "outside-its-prefix"},
+        must={_SYNCHRONIZATION: "foreign-title-read", _NAMES: "outside-its-prefix"},
         may=(_TIMES,),
     ),
     Sabotage.of(
@@ -229,7 +232,7 @@ SABOTAGES: Final[tuple[Sabotage, ...]] = (
         area=_AREA,
         promise="A rewrite does not take a key's time away.",
         stands_for="A plain SET, which takes a key's expiry away.",
-        must={_TIMES: "no-expiry"},
+        must=dict.fromkeys((_TIMES, _AT_ONCE), "no-expiry"),
     ),
     Sabotage.of(
         ForgetsWhoeverBeginsAlike,
@@ -269,7 +272,7 @@ SABOTAGES: Final[tuple[Sabotage, ...]] = (
         area=_AREA,
         promise="What one process writes, every other reads.",
         stands_for="A dictionary in front of the shared cache, which nobody invalidates.",
-        must={_TIMES: "no-expiry", _AT_ONCE: "silent-control"},
+        must={_AT_ONCE: "stale-text"},
     ),
     Sabotage.of(
         CountsThenExpires,
