@@ -19,11 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Final, Self
 
-from labkit.errors import InfrastructureError, ServiceUnavailable
+from labkit.errors import InfrastructureError, Rejected, ServiceUnavailable
+from labkit.reference.owner import LONGEST_LINE_BYTES, whole_line
+from labkit.reference.tasks import end
 
 _KILL_S: Final = 10.0
 _TAIL_BYTES: Final = 2_000
-_LONGEST_LINE_BYTES: Final = 1_000_000
 
 _log: Final = logging.getLogger(__name__)
 
@@ -57,8 +58,12 @@ class ChildProcess:
         self._log = log
         self._limits = limits
         self._is_ended_by_us = False
-        self._turn = asyncio.Lock()
         self._asked = 0
+        self._waiting: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._is_ready: asyncio.Future[Mapping[str, Any]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._hearing = asyncio.create_task(self._hear(), name=f"what {name} says")
 
     @classmethod
     async def start(
@@ -77,7 +82,7 @@ class ChildProcess:
                 stderr=log,
                 start_new_session=True,  # an interrupt of the owner's cell is not for it
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                limit=_LONGEST_LINE_BYTES,
+                limit=LONGEST_LINE_BYTES,
             )
         except BaseException:
             log.close()
@@ -119,16 +124,15 @@ class ChildProcess:
         )
 
     async def _begin(self, line: str) -> None:
-        said = b""
         with contextlib.suppress(TimeoutError, ConnectionError):  # what it says, or not, tells all
             async with asyncio.timeout(self._limits.ready_s):
                 await self._say(line)
-                said = await self._hear()
-        if not said.endswith(b"\n"):
+                await self._said(self._is_ready)
+        if not self._is_ready.done():
             await self.kill()  # so that its log is whole
             text = f"{self.name} (pid {self.pid}) did not start"
             raise InfrastructureError(f"{text}: {self.last_words}")
-        self.ready = json.loads(said)
+        self.ready = self._is_ready.result()
 
     async def _say(self, line: str) -> None:
         if self._process.stdin is None:
@@ -137,30 +141,66 @@ class ChildProcess:
         with contextlib.suppress(ConnectionError):  # it has ended, and has told why
             await self._process.stdin.drain()
 
-    async def _hear(self) -> bytes:
+    async def _hear(self) -> None:
+        """Hand on each line that it says, to its end.
+
+        It never stops reading, whoever waits for what: a process whose pipe is full cannot end.
+        """
         if self._process.stdout is None:
             raise AssertionError("it is a pipe")
-        return await self._process.stdout.readline()
+        while True:
+            try:
+                line = await whole_line(self._process.stdout)
+                said = json.loads(line) if line else None
+            except ValueError as error:
+                said = {"id": None, "error": f"it said what cannot be read: {error}"}
+            if said is None:
+                return
+            self._hand_on(said)
+
+    def _hand_on(self, said: Mapping[str, Any]) -> None:
+        if not self._is_ready.done():
+            self._is_ready.set_result(said)
+            return
+        number = said["id"]
+        # What cannot be told to be anybody's is everybody's; who waits no longer is passed over.
+        for asked in self._waiting if number is None else {number}:
+            waiting = self._waiting.get(asked)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(said)
+
+    async def _said(self, awaited: asyncio.Future[Mapping[str, Any]]) -> None:
+        """Wait until it has said this, or says nothing more."""
+        either: set[asyncio.Future[Any]] = {awaited, self._hearing}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
     async def ask(self, question: str, **facts: str) -> Any:
-        """Its answer; for who asks while another waits for one, after that.
+        """Its answer, whoever else waits for one.
 
-        Raises `ServiceUnavailable` when it has ended, or does not answer in time.
+        Raises `ServiceUnavailable` when it has ended, or does not answer in time, and `Rejected`
+        when it cannot answer this.
         """
-        async with self._turn:
-            self._asked += 1
-            try:
-                async with asyncio.timeout(self._limits.answer_s):
-                    await self._say(json.dumps({"id": self._asked, "ask": question, **facts}))
-                    while said := await self._hear():
-                        answer = json.loads(said)
-                        if answer["id"] == self._asked:  # or else who asked waits no longer
-                            return answer["answer"]
+        self._asked += 1
+        number = self._asked
+        waiting: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        try:
+            async with asyncio.timeout(self._limits.answer_s):
+                await self._say(json.dumps({"id": number, "ask": question, **facts}))
+                await self._said(waiting)
+                if not waiting.done():
                     await self._process.wait()  # it says nothing more: this is its end
-            except TimeoutError as error:
-                text = f"{self.name} (pid {self.pid}) did not answer within"
-                raise ServiceUnavailable(f"{text} {self._limits.answer_s:g} s") from error
-        raise ServiceUnavailable(self.own_death or f"{self.name} (pid {self.pid}) was stopped")
+        except TimeoutError as error:
+            text = f"{self.name} (pid {self.pid}) did not answer within"
+            raise ServiceUnavailable(f"{text} {self._limits.answer_s:g} s") from error
+        finally:
+            del self._waiting[number]
+        if not waiting.done():
+            raise ServiceUnavailable(self.own_death or f"{self.name} (pid {self.pid}) was stopped")
+        answer = waiting.result()
+        if "error" in answer:
+            raise Rejected(f"{self.name} (pid {self.pid}) has no answer: {answer['error']}")
+        return answer["answer"]
 
     async def stop(self) -> None:
         """Let it stop in order, for a bounded time, then kill it; it is reaped in any case."""
@@ -174,8 +214,11 @@ class ChildProcess:
             text = "%s (pid %s) did not stop in time and is killed: %s"
             _log.warning(text, self.name, self.pid, self.last_words)
         finally:
-            await self._reap()
-            self._log.close()
+            try:
+                await self._reap()
+            finally:
+                await end(self._hearing)
+                self._log.close()
 
     async def kill(self) -> int:
         """End it by SIGKILL, unless it has ended already; its status, -9 when it died of that."""
@@ -190,5 +233,9 @@ class ChildProcess:
                 os.kill(self.pid, signal.SIGKILL)
         if self._process.stdin is not None:
             self._process.stdin.close()
-        async with asyncio.timeout(_KILL_S):
-            return await self._process.wait()
+        try:
+            async with asyncio.timeout(_KILL_S):
+                return await self._process.wait()
+        except TimeoutError as error:
+            text = f"{self.name} (pid {self.pid}) has not ended within {_KILL_S:g} s of SIGKILL"
+            raise InfrastructureError(text) from error

@@ -16,6 +16,9 @@ import sys
 from collections.abc import Mapping
 from typing import Final, Self
 
+LONGEST_LINE_BYTES: Final = 1_000_000
+"""The longest question or answer: more than all settings, or all notices, of a service take."""
+
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -49,6 +52,25 @@ class Owner:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         return stop
+
+
+async def whole_line(reader: asyncio.StreamReader) -> bytes:
+    """The next line, or what comes before the end; nothing at the end.
+
+    Raises `ValueError` for one that is longer than the reader's limit, of which nothing is left.
+    """
+    dropped_bytes = 0
+    while True:
+        try:
+            line = await reader.readuntil()
+        except asyncio.IncompleteReadError as error:
+            line = error.partial
+        except asyncio.LimitOverrunError as error:
+            dropped_bytes += len(await reader.readexactly(error.consumed))
+            continue
+        if dropped_bytes:
+            raise ValueError(f"a line of {dropped_bytes + len(line):,} bytes is too long")
+        return line
 
 
 def _die_with_parent() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import InfrastructureError, ServiceUnavailable
+from labkit.errors import InfrastructureError, Rejected, ServiceUnavailable
 from labkit.reference.child_process import ChildProcess, ProcessLimits
 from tests.reference.stage import asynchronous
 from tests.services.owners import is_running
@@ -121,3 +123,59 @@ async def test_a_module_that_is_not_there_does_not_start() -> None:
     """What Python says of it is told."""
     with pytest.raises(InfrastructureError, match=r"a ghost .* did not start: .*No module named"):
         await ChildProcess.start("labkit_ghost", "", name="a ghost")
+
+
+def test_each_of_many_who_ask_one_that_stands_still_waits_no_longer_than_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their time counts from their question on, not from the one before; then it answers again."""
+
+    @asynchronous
+    async def ask() -> None:
+        async with echo(tmp_path, monkeypatch, ProcessLimits(answer_s=1.0)) as process:
+            os.kill(process.pid, signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(1.9):
+                    told = await asyncio.gather(
+                        *(process.ask("name") for _ in range(4)), return_exceptions=True
+                    )
+            finally:
+                os.kill(process.pid, signal.SIGCONT)
+            assert ["did not answer within 1 s" in str(one) for one in told] == [True] * 4
+            assert {type(one) for one in told} == {ServiceUnavailable}
+            assert (await process.ask("name", name="again"))["name"] == "again"
+
+    ask()
+
+
+def test_an_answer_that_is_too_long_is_told_and_loses_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next question is answered, and the process stops in order."""
+
+    @asynchronous
+    async def ask() -> None:
+        async with echo(tmp_path, monkeypatch) as process:
+            with pytest.raises(Rejected, match="has no answer: it said what cannot be read"):
+                await process.ask("name", name="x" * 3_000_000)
+            assert (await process.ask("name", name="next"))["name"] == "next"
+            await process.stop()
+            assert not process.own_death
+
+    ask()
+
+
+def test_one_that_says_more_than_anybody_reads_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its pipe is read to its end, so that it can come to its own."""
+
+    @asynchronous
+    async def ask() -> None:
+        async with echo(tmp_path, monkeypatch) as process:
+            asked = asyncio.create_task(process.ask("name", name="x" * 5_000_000))
+            await asyncio.sleep(0)
+            asked.cancel()
+        assert "is killed" not in caplog.text
+
+    ask()

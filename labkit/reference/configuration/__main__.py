@@ -24,7 +24,7 @@ from labkit.reference.configuration.parts import ConfigurationParts, parts_named
 from labkit.reference.configuration.watch import Watch, Worker
 from labkit.reference.configuration.worker_config import WorkerConfig
 from labkit.reference.logs import write_logs
-from labkit.reference.owner import Owner
+from labkit.reference.owner import LONGEST_LINE_BYTES, Owner, whole_line
 from labkit.reference.tasks import end
 
 _log: Final = logging.getLogger("labkit.reference.configuration")
@@ -75,15 +75,31 @@ async def _work(config: WorkerConfig, parts: ConfigurationParts, owner: Owner, l
 
 
 async def _answer(owner: Owner, watch: Watch) -> None:
-    """Answer questions until the owner has no more."""
-    reader = asyncio.StreamReader()
+    """Answer questions until the owner has no more; one that cannot be read, with an error."""
+    reader = asyncio.StreamReader(limit=LONGEST_LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    while line := await reader.readline():
+    while True:
+        try:
+            line = await whole_line(reader)
+        except ValueError as error:
+            owner.told({"id": None, "error": f"a question cannot be read: {error}"})
+            continue
+        if not line:
+            return
+        owner.told(_answered(watch, line))
+
+
+def _answered(watch: Watch, line: bytes) -> Mapping[str, object]:
+    number = None
+    try:
         question = json.loads(line)
-        answer = ANSWERS[question["ask"]](watch, question)
-        owner.told({"id": question["id"], "answer": answer})
+        number = question["id"]
+        return {"id": number, "answer": ANSWERS[question["ask"]](watch, question)}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # The error's own words may quote what was asked.
+        return {"id": number, "error": f"the question is not understood ({type(error).__name__})"}
 
 
 def _proof(watch: Watch, question: Mapping[str, str]) -> str:

@@ -69,9 +69,9 @@ class Fleet:
     async def close(self) -> None:
         """Stop all in order, bounded; raises as `stop` does, once none is left."""
         stops = [asyncio.create_task(self.stop(service)) for service in self._configs]
-        await asyncio.wait(stops)
-        for stop in stops:
-            stop.result()
+        failures = await asyncio.gather(*stops, return_exceptions=True)
+        if told := [failure for failure in failures if failure is not None]:
+            raise ServiceUnavailable("; ".join(map(str, told))) from told[0]
 
     async def _started(self, config: WorkerConfig) -> ChildProcess:
         name = f"process {config.number} of the service {config.service}"

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.errors import InfrastructureError, ServiceUnavailable
+from labkit.errors import InfrastructureError, Rejected, ServiceUnavailable
 from labkit.reference.configuration.fleet import Fleet
 from labkit.reference.configuration.worker_config import WorkerConfig
 from labkit.services.endpoints import Lease
@@ -72,6 +72,37 @@ async def test_a_death_of_its_own_is_told(installed: Lease) -> None:
     with pytest.raises(ServiceUnavailable, match=dead):
         await own.close()
     assert children() == []
+
+
+@asynchronous
+async def test_all_deaths_are_told_at_once_when_it_is_closed(installed: Lease) -> None:
+    """Of every service, in one error."""
+    own = fleet(installed)
+    pids = [pid for service in ("auth", "backend") for pid in await own.ask(service, "seen")]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert await asyncio.to_thread(eventually, lambda: none_runs(pids))
+    with pytest.raises(ServiceUnavailable) as told:
+        await own.close()
+    assert [f"(pid {pid}) ended by itself" in str(told.value) for pid in pids] == [True] * 3
+
+
+@asynchronous
+async def test_a_question_that_is_not_understood_kills_nobody(installed: Lease) -> None:
+    """Too long, of no kind, or without what it needs: it is refused, and the next is answered."""
+    async with running(installed) as own:
+        [pid] = await own.ask("auth", "seen")
+        long, half = "x" * 2_000_000, "\ud800"
+        for question, facts in (
+            ("proof", {"key": "api_secret", "challenge": long}),
+            ("proof", {"key": "api_secret", "challenge": half}),
+            ("proof", {"key": "log_level", "challenge": "x"}),
+            ("proof", {}),
+            ("nothing", {}),
+        ):
+            with pytest.raises(Rejected, match="has no answer: "):
+                await own.ask("auth", question, **facts)
+        assert list(await own.ask("auth", "seen")) == [pid]
 
 
 @pytest.mark.parametrize(
