@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from labkit.errors import Denied, Rejected
+from labkit.errors import Denied, Rejected, ServiceUnavailable
 
 
 @contextmanager
@@ -15,11 +15,16 @@ def refusals(*, denied: str = "", rejected: str = "") -> Iterator[None]:
     """Turn what the database refuses in the block into `Denied` or `Rejected`, with these words.
 
     A refused policy or privilege (42501) and a missing or foreign row (23503) are denied; other
-    constraints (class 23) and values that do not fit (class 22) are rejected. Everything else, such
-    as a lost connection or a serialization failure, comes through as the driver's own error.
+    constraints (class 23) and values that do not fit (class 22) are rejected. A statement that took
+    too long is `ServiceUnavailable`. Everything else, such as a lost connection or a serialization
+    failure, comes through as the driver's own error.
     """
     try:
         yield
+    except TimeoutError as error:
+        raise ServiceUnavailable(
+            "PostgreSQL gave no answer in time: another transaction may hold the row"
+        ) from error
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
         if state in {"42501", "23503"}:

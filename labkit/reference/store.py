@@ -64,8 +64,12 @@ class ThreadChanges(Protocol):
     async def announce(self, user: str, thread: str) -> str:
         """Before the commit, with the row locked; an error that it raises prevents the change.
 
-        What it returns is given back to `conclude`, unless the commit fails.
+        What it returns is given back to `conclude`, or to `prolong` when the commit fails.
         """
+        ...
+
+    async def prolong(self, user: str, thread: str, announced: str) -> None:
+        """After a commit that failed, and may have been applied or yet be; it raises nothing."""
         ...
 
     async def conclude(self, user: str, thread: str, announced: str) -> None:
@@ -76,6 +80,9 @@ class ThreadChanges(Protocol):
 class _ToldToNobody:
     async def announce(self, _user: str, _thread: str) -> str:
         return ""
+
+    async def prolong(self, _user: str, _thread: str, _announced: str) -> None:
+        return
 
     async def conclude(self, _user: str, _thread: str, _announced: str) -> None:
         return
@@ -253,11 +260,23 @@ class Store:
     async def _change_thread(self, user: str, thread: str, sql: str, *arguments: object) -> None:
         """Change the thread whose id is `$1` of the statement; `Denied` when it touches none.
 
-        When the commit fails, it may have been applied nevertheless; then nothing is concluded.
+        When the commit fails, or its caller is cancelled, it may have been applied nevertheless, or
+        yet be; then nothing is concluded.
         """
-        async with self.transaction(user) as transaction:
-            with refusals(denied=no_such(user, "thread", thread)):
-                if not await transaction.execute(sql, thread, *arguments):
-                    raise Denied(no_such(user, "thread", thread))
-            announced = await self._changes.announce(user, thread)
+        announced: str | None = None
+        try:
+            async with self.transaction(user) as transaction:
+                await _touch(transaction, thread, sql, *arguments)
+                announced = await self._changes.announce(user, thread)
+        except BaseException:
+            if announced is not None:
+                await self._changes.prolong(user, thread, announced)
+            raise
         await self._changes.conclude(user, thread, announced)
+
+
+async def _touch(transaction: UserTransaction, thread: str, sql: str, *arguments: object) -> None:
+    absent = no_such(transaction.user, "thread", thread)
+    with refusals(denied=absent):
+        if not await transaction.execute(sql, thread, *arguments):
+            raise Denied(absent)

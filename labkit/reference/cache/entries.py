@@ -16,16 +16,20 @@ a deletion after the commit revokes them; the intent adds that a writer may die 
 - Two writers: the intent is put while the row is locked, so the second puts its own only after the
   first has committed. It protects both; the first leaves it there, since it removes no other's.
   The price is that a writer keeps its row, and a connection, while Redis answers: a bounded time.
-- A writer that dies after its commit, is cancelled there, loses Redis, or never learns whether it
-  has committed, leaves its intent. It expires by itself, and until then stands for the database.
-- An intent that expires before the commit is one that its writer can no longer rely on: a reader
-  may fill the old value. The writer removes that afterwards. Only if it also dies in between does
-  the old value stay, until its own time is over. Hence `intent_ms` is longer than a commit may
-  take. That costs little: of an intent that is left behind come reads of the database, no more.
+- A writer that dies after its commit, is cancelled there, or loses Redis leaves its intent. It
+  expires by itself, and until then stands for the database.
+- A writer that never learns whether it has committed prolongs its intent to `doubt_ms`, since a
+  commit that the server received may stall there and go through later. Whoever changes the row next
+  puts an own intent in its place: the row was free by then, so nothing was in doubt any more.
+- An intent that expires before the commit leaves the old value to be filled. A writer lives to
+  prolong it, for `intent_ms` is longer than all that it waits for; a living one that gets its
+  commit late removes the value afterwards. All this costs is reads of the database.
 - Without Redis a writer refuses before it commits: a value that it cannot withdraw would be stale.
 
-Not promised: anything where Redis forgets a write that it acknowledged (a restart from an older
-snapshot, a failover to a replica that lags), or where a row is changed by SQL of one's own. What is
+Not promised: anything where a commit goes through more than `doubt_ms` after its writer was given
+no answer, or more than `intent_ms` after a writer that died or could not reach Redis meanwhile;
+where Redis forgets a write that it acknowledged (a restart from an older snapshot, a failover to a
+replica that lags, keys that it evicts); or where a row is changed by SQL of one's own. What is
 stale then is so for `title_ms` at most, and a session refuses what is older than it has seen.
 """
 
@@ -69,6 +73,11 @@ _CLEAR: Final = """
     return redis.call('del', KEYS[1])
 """
 
+_PROLONG: Final = """
+    if redis.call('hget', KEYS[1], 'intent') ~= ARGV[1] then return 0 end
+    return redis.call('pexpire', KEYS[1], ARGV[2])
+"""
+
 _NOBODY: Final = ""
 """No writer's token."""
 
@@ -82,8 +91,10 @@ class TitleTimes:
     title_ms: int = 60_000
     lease_ms: int = 5_000
     """A reader that takes longer fills nothing."""
-    intent_ms: int = 20_000
-    """More than Redis may take to answer and a commit together, as the platform bounds them."""
+    intent_ms: int = 60_000
+    """More than all waits of a writer until it has prolonged its intent may take together."""
+    doubt_ms: int = 600_000
+    """How long a commit may stall of which nobody knows whether it goes through."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,14 @@ class TitleEntries:
         with redis_refusals(f"withdraw the title of thread {thread!r:.120} of user {user!r}"):
             await self._run(_MARK, user, thread, token, self._times.intent_ms)
         return token
+
+    async def prolong(self, user: str, thread: str, intent: str) -> bool:
+        """Let the intent stand for a commit in doubt; False where it is gone or another's stands.
+
+        It is a writer's step after a commit that may have been applied, or may yet be.
+        """
+        with redis_refusals(f"keep out the title of thread {thread!r:.120} of user {user!r}"):
+            return bool(await self._run(_PROLONG, user, thread, intent, self._times.doubt_ms))
 
     async def clear(self, user: str, thread: str, intent: str = _NOBODY) -> bool:
         """Remove what stands there, unless it is another writer's intent; whether it was removed.

@@ -24,6 +24,17 @@ class Invalidation:
         """
         return await self._entries.mark(user, thread)
 
+    async def prolong(self, user: str, thread: str, announced: str) -> None:
+        """Keep readers at the database for as long as a commit in doubt may stall.
+
+        Whatever Redis says, the commit's own error is the one that counts: this one is logged.
+        """
+        try:
+            await self._entries.prolong(user, thread, announced)
+        except (ServiceUnavailable, Rejected) as error:
+            text = "an old title may come back to the cache, if its change stalls longer than that"
+            _log.warning(text, exc_info=error)
+
     async def conclude(self, user: str, thread: str, announced: str) -> None:
         """Let readers fill the new title, once it is committed.
 

@@ -32,6 +32,8 @@ class UserCache(UserTexts):
         """A session of the user that reads titles through the cache; `Rejected` for no user's id.
 
         Once the store has changed a thread, no title from before it is read by anybody, nor when
-        its process died after the commit; `labkit.reference.cache.entries` tells why.
+        its process died after the commit, nor when it never learnt whether it had committed and
+        that goes through within 10 minutes; `labkit.reference.cache.entries` tells why, and what is
+        not promised: an older title may then be read for a minute.
         """
         yield TitleSession(self._titles, UserContext(user).user)

@@ -13,12 +13,13 @@ from labkit.errors import ServiceUnavailable
 from labkit.redaction import Secret
 from labkit.reference.cache.entries import Look, TitleEntries, TitleTimes, VersionedTitle
 from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.redis_client import RedisClient, redis_client
+from labkit.reference.pool import PoolLimits
+from labkit.reference.redis_client import ANSWER_S, RedisClient, redis_client
 from labkit.services.endpoints import Lease
 from tests.reference.stage import asynchronous
 
 OLD, NEW = VersionedTitle("old", 1), VersionedTitle("", 2)
-TIMES = TitleTimes(title_ms=300_000, lease_ms=100_000, intent_ms=200_000)
+TIMES = TitleTimes(title_ms=300_000, lease_ms=100_000, intent_ms=200_000, doubt_ms=400_000)
 
 
 @asynccontextmanager
@@ -93,6 +94,30 @@ async def test_an_intent_is_removed_by_its_own_writer_alone(lease: Lease) -> Non
 
 
 @asynchronous
+async def test_an_intent_is_prolonged_by_its_own_writer_alone(lease: Lease) -> None:
+    """Not where another's stands, nor where it is gone: then the row was free in between."""
+    async with entries(lease) as (steps, redis):
+        key = KeySpace(lease.redis_prefix).named("ann", Kind.TITLES, "t")
+        first = await steps.mark("ann", "t")
+        assert await steps.prolong("ann", "t", first)
+        assert TIMES.title_ms < await redis.pttl(key) <= TIMES.doubt_ms
+        second = await steps.mark("ann", "t")
+        assert not await steps.prolong("ann", "t", first)
+        assert await redis.pttl(key) <= TIMES.intent_ms
+        assert await steps.clear("ann", "t", second)
+        assert not await steps.prolong("ann", "t", second)
+        await steps.fill("ann", "t", await leased(steps), NEW)
+        assert not await steps.prolong("ann", "t", second)
+        assert await steps.look("ann", "t") == Look(value=NEW)
+
+
+def test_an_intent_outlives_the_longest_change() -> None:
+    """Its waits: for Redis' answer, a commit, a rollback, a release, and to reach Redis again."""
+    answer_s, reach_s = ANSWER_S, 3 * ANSWER_S  # a free connection, connecting, an answer
+    assert TitleTimes().intent_ms > 1_000 * (answer_s + 3 * PoolLimits().command_s + reach_s)
+
+
+@asynchronous
 async def test_everything_has_its_time_to_live(lease: Lease) -> None:
     """A lease, a value in its place, an intent in that one's, and all of it once more."""
     async with entries(lease) as (steps, redis):
@@ -155,6 +180,7 @@ async def test_steps_without_redis_say_so() -> None:
             (steps.look("ann", "t"), "cannot look for the title of thread 't' of user 'ann'"),
             (steps.fill("ann", "t", "token", OLD), "cannot keep the title"),
             (steps.mark("ann", "t"), "cannot withdraw the title"),
+            (steps.prolong("ann", "t", "token"), "cannot keep out the title"),
             (steps.clear("ann", "t"), "cannot forget the title"),
             (steps.clear_all("ann"), "cannot forget all titles of user 'ann'"),
         ):

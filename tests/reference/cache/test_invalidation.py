@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -13,9 +13,10 @@ import pytest
 from labkit.errors import Denied, ServiceUnavailable
 from labkit.redaction import Secret
 from labkit.reference import Parts, Platform
-from labkit.reference.cache.entries import Look, TitleEntries
+from labkit.reference.cache.entries import Look, TitleEntries, TitleTimes
 from labkit.reference.cache.invalidation import Invalidation
 from labkit.reference.keyspace import KeySpace, Kind
+from labkit.reference.pool import Pool, PoolLimits
 from labkit.reference.redis_client import redis_client
 from labkit.reference.store import Store
 from labkit.reference.transactions import UserTransaction
@@ -38,6 +39,10 @@ class Told:
         [view] = await self.data.threads(user)
         self.heard.append(("announced", thread, view.title))
         return "this one"
+
+    async def prolong(self, _user: str, thread: str, announced: str) -> None:
+        """Note it."""
+        self.heard.append((f"in doubt: {announced}", thread, ""))
 
     async def conclude(self, user: str, thread: str, announced: str) -> None:
         """Note it."""
@@ -63,6 +68,38 @@ async def test_the_store_tells_before_its_commit_and_after(installed: Lease) -> 
     ]
 
 
+@asynchronous
+async def test_the_store_tells_of_a_commit_in_doubt(installed: Lease) -> None:
+    """Then it concludes nothing; nor does it tell of one that was never tried."""
+    async with opened(installed) as data:
+        told = Told(data, [])
+        store = Store(data._pool, Random(1), _Lost, changes=told)
+        user = await new_user(data)
+        thread = await store.create_thread(user, "old")
+        with pytest.raises(ServiceUnavailable, match="was lost"):
+            await store.rename_thread(user, thread, "lost")
+        with pytest.raises(Denied):
+            await store.rename_thread(user, "never", "lost")
+    assert told.heard == [("announced", thread, "old"), ("in doubt: this one", thread, "")]
+
+
+@asynchronous
+async def test_a_change_that_waits_too_long_is_unavailable(installed: Lease) -> None:
+    """Another transaction holds the row: it is not changed, and the words say what may be so."""
+    async with opened(installed) as data, AsyncExitStack() as closing:
+        pool = Pool(installed.platform_url, PoolLimits(command_s=0.5))
+        closing.push_async_callback(pool.close)
+        await pool.open()
+        store = Store(pool, Random(1))
+        user = await new_user(data)
+        thread = await data.create_thread(user, "old")
+        async with data.transaction(user) as transaction:
+            await transaction.execute("update threads set title = 'held' where id = $1", thread)
+            with pytest.raises(ServiceUnavailable, match=r"no answer in time.* hold"):
+                await store.rename_thread(user, thread, "new")
+        assert [view.title for view in await store.threads(user)] == ["held"]
+
+
 class _Lost(UserTransaction):
     async def commit(self) -> None:
         if await self.fetch("select from threads where title = 'lost'"):
@@ -85,7 +122,7 @@ async def steps(lease: Lease) -> AsyncIterator[TitleEntries]:
 
 @asynchronous
 async def test_a_commit_that_fails_leaves_its_intent(installed: Lease) -> None:
-    """It may have been applied nevertheless, so readers stay at the database for its time."""
+    """It may yet be applied, so readers stay at the database for longer than it may stall."""
     async with LosesCommits(installed) as target, steps(installed) as redis:
         user = await new_user(target.data)
         thread = await target.data.create_thread(user, "kept")
@@ -94,6 +131,11 @@ async def test_a_commit_that_fails_leaves_its_intent(installed: Lease) -> None:
             with pytest.raises(ServiceUnavailable, match="was lost"):
                 await target.data.rename_thread(user, thread, "lost")
             assert await redis.look(user, thread) == Look()
+            key = KeySpace(installed.redis_prefix).named(user, Kind.TITLES, thread)
+            times = TitleTimes()
+            async with aclosing(redis_client(installed.redis_url)) as client:
+                left_ms = await client.pttl(key)
+            assert max(times.title_ms, times.intent_ms) < left_ms <= times.doubt_ms
             title = await session.title(thread)
         assert (title.title, title.is_hit) == ("kept", False)
 
@@ -133,9 +175,12 @@ async def test_a_change_that_stands_is_no_error_where_redis_has_gone(
     """It is logged, since the title stays out of the cache for a while."""
     async with aclosing(redis_client(NOWHERE)) as redis:
         with caplog.at_level(logging.WARNING):
-            await Invalidation(TitleEntries(redis, KeySpace("x:"))).conclude("ann", "t", "token")
-    [record] = caplog.records
-    assert "stays out of the cache" in record.getMessage()
+            changes = Invalidation(TitleEntries(redis, KeySpace("x:")))
+            await changes.conclude("ann", "t", "token")
+            await changes.prolong("ann", "t", "token")
+    concluded, prolonged = (record.getMessage() for record in caplog.records)
+    assert "stays out of the cache" in concluded
+    assert "may come back" in prolonged
 
 
 @asynchronous
