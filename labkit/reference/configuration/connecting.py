@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from labkit.errors import ServiceUnavailable
+from labkit.redaction import Redactor
 from labkit.reference.configuration.loading import Loaded
 from labkit.reference.pool import FAILURES
 
@@ -35,7 +36,7 @@ async def connected(service: str, loaded: Loaded) -> AsyncIterator[ServiceConnec
             server_settings={"application_name": f"{service}/{settings.environment}"},
         )
     except (*FAILURES, TimeoutError) as error:
-        told = str(error) or "no answer in time"
+        told = Redactor(loaded.secrets).text(str(error)) or "no answer in time"
         raise ServiceUnavailable(f"PostgreSQL refuses the service {service}: {told}") from error
     try:
         yield connection

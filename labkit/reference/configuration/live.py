@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from labkit.errors import InvalidSettings, Rejected, SettingFault
 from labkit.json_values import JsonValue
+from labkit.redaction import Secret
 from labkit.reference.configuration.connecting import connected
 from labkit.reference.configuration.fleet import Fleet
 from labkit.reference.configuration.loading import Loaded, Loader
@@ -21,6 +22,8 @@ from labkit.reference.configuration.worker_config import WorkerConfig
 from labkit.reference.pool import Pool
 from labkit.targets.configuration import SettingChange, SettingNotice, SettingView
 
+_LONGEST_CHALLENGE: Final = 4_096
+
 
 @dataclass(frozen=True)
 class AllServices:
@@ -31,6 +34,11 @@ class AllServices:
     def shown(self, key: str) -> JsonValue:
         """A value; it is equal in all services that have it."""
         return next(one.shown(key) for one in self.loaded if key in one.sources)
+
+    @property
+    def secrets(self) -> Sequence[Secret]:
+        """What must never be shown."""
+        return tuple({secret for one in self.loaded for secret in one.secrets})
 
 
 class LiveConfiguration:
@@ -90,10 +98,14 @@ class LiveConfiguration:
         return {pid: [SettingNotice(**one) for one in some] for pid, some in told.items()}
 
     async def proofs(self, service: str, key: str, challenge: str) -> Mapping[int, str]:
-        """That each process has a secret; raises `Rejected` for a key that is none."""
+        """That each process has a secret; raises `Rejected` for a key that is none.
+
+        A challenge is at most 4,096 characters long.
+        """
         model = self._loader.models.get(service)
         if model is None or key not in model.model_fields or not is_secret(model, key):
             raise Rejected(f"{key!r:.80} is no secret of the service {service!r:.80}")
+        _require_challenge(challenge)
         return await self._ask(service, "proof", key=key, challenge=challenge)
 
     async def stop(self, service: str) -> None:
@@ -118,6 +130,7 @@ class LiveConfiguration:
         return service
 
     async def _loaded(self, service: str, environment: str, variables: Mapping[str, str]) -> Loaded:
+        self._loader.files.require(environment)  # before the database is asked for such a name
         overrides = await self._overrides.read(environment)
         return self._loader.load(service, environment, variables, overrides)
 
@@ -136,6 +149,15 @@ class LiveConfiguration:
         if faults:
             raise InvalidSettings(tuple(faults))
         return AllServices(loaded)
+
+
+def _require_challenge(challenge: object) -> None:
+    if not isinstance(challenge, str) or len(challenge) > _LONGEST_CHALLENGE:
+        raise Rejected(f"a challenge is a text of at most {_LONGEST_CHALLENGE:,} characters")
+    try:
+        challenge.encode()
+    except UnicodeEncodeError:
+        raise Rejected("a challenge holds half of a surrogate pair") from None
 
 
 def live_configuration(running: Running, pool: Pool) -> LiveConfiguration:

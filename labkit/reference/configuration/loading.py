@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
-from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +16,7 @@ from labkit.json_values import JsonValue
 from labkit.redaction import MASK, Redactor, Secret, secrets_in
 from labkit.reference.configuration.models import MODELS, Models, SharedSettings, is_secret
 from labkit.reference.configuration.running import variable
+from labkit.reference.configuration.showing import legible, masked, quoted, url_shown
 from labkit.reference.configuration.sources import (
     Files,
     FileSource,
@@ -24,7 +25,6 @@ from labkit.reference.configuration.sources import (
     VariablesSource,
     unknown,
 )
-from labkit.services.urls import PostgresUrl
 from labkit.targets.configuration import SettingView
 
 _DEFAULT: Final = "default"
@@ -37,6 +37,8 @@ class Loaded:
     settings: SharedSettings
     sources: Mapping[str, str]
     """Where each value came from."""
+    given: Sequence[Secret] = field(default=(), repr=False)
+    """The secrets of all sources, also those that a later source replaced."""
 
     @property
     def views(self) -> Sequence[SettingView]:
@@ -52,7 +54,11 @@ class Loaded:
         fields = type(self.settings).model_fields
         values = (getattr(self.settings, key) for key in fields)
         held = [Secret(one.get_secret_value()) for one in values if isinstance(one, SecretStr)]
-        return (*held, *secrets_in({"DATABASE_URL": self.database_url.reveal()}))
+        return (*held, *secrets_in({"DATABASE_URL": self.database_url.reveal()}), *self.given)
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        return Redactor(self.secrets)
 
     @property
     def database_url(self) -> Secret:
@@ -60,9 +66,13 @@ class Loaded:
         return Secret(self.settings.database_url.get_secret_value())
 
     def shown(self, key: str) -> JsonValue:
-        """A value as it may be shown: secrets masked, and the password of a URL."""
+        """A value as it may be shown: secrets masked wherever they are, and passwords in URLs."""
         value: Any = getattr(self.settings, key)
-        return _without_password(self.database_url) if key == "database_url" else shown(value)
+        if key == "database_url":
+            return url_shown(self.database_url)
+        if isinstance(value, SecretStr):
+            return MASK if value.get_secret_value() else ""
+        return masked(value, self._redactor) if isinstance(value, str) else value
 
     def changed_since(self, before: Loaded) -> Sequence[str]:
         """The keys whose values are others than they were."""
@@ -97,11 +107,14 @@ class Loader:
         Raises `InvalidSettings`.
         """
         if service not in self.models:
-            raise InvalidSettings([unknown(service, self.models, "the call: a service")])
+            fault = unknown(service, self.models, "the call: a service")
+            raise InvalidSettings([legible(fault, Redactor())])
         sources = self._sources(service, environment, variables, overrides)
         values = {key: (source, value) for source in sources for key, value in source().items()}
-        faults = [fault for source in sources for fault in source.faults]
         model = self.models[service]
+        secrets = _secrets(model, sources)
+        redactor = Redactor(secrets)
+        faults = [legible(fault, redactor) for source in sources for fault in source.faults]
         try:
             settings = model(**{key: value for key, (_, value) in values.items()})
         except ValidationError as error:
@@ -116,7 +129,7 @@ class Loader:
             if not faults:
                 kinds = {key: source.kind for key, (source, _) in values.items()}
                 every = {key: kinds.get(key, _DEFAULT) for key in model.model_fields}
-                return Loaded(settings, every)
+                return Loaded(settings, every, secrets)
         raise InvalidSettings(tuple(dict.fromkeys(faults)))
 
     def _sources(
@@ -147,29 +160,24 @@ class Loader:
             return SettingFault(key, "is missing", f"variable {variable(key)}")
         source, value = values[key]
         reason = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        told = "" if is_secret(model, key) else f", not {value!r:.80}"
         # A secret may have been put into the wrong place as well.
-        held = [value for key, (_, value) in values.items() if is_secret(model, key)]
-        redactor = Redactor(Secret(str(revealed(value))) for value in held)
-        return SettingFault(key, redactor.text(f"{reason}{told}"), source.place(key))
+        known = _secrets(model, {source for source, _ in values.values()})
+        told = "" if is_secret(model, key) else f", not {quoted(value, known)}"
+        return SettingFault(key, f"{reason}{told}", source.place(key))
 
 
-def shown(value: Any) -> JsonValue:
-    """A value as it may be shown."""
-    if isinstance(value, SecretStr):
-        return MASK if value.get_secret_value() else ""
-    plain: JsonValue = value
-    return plain
+def _secrets(model: type[SharedSettings], sources: Iterable[Source]) -> Sequence[Secret]:
+    """All secrets that the sources give, whichever wins, and the passwords in what they give."""
+    given = [
+        str(revealed(value))
+        for source in sources
+        for key, value in source().items()
+        if is_secret(model, key)
+    ]
+    held = [*map(Secret, given), *(one for text in given for one in secrets_in({"": text}))]
+    return tuple(dict.fromkeys(one for one in held if one.reveal().strip()))
 
 
 def revealed(value: Any) -> Any:
     """A value as it is, laid open if it is a secret."""
     return value.get_secret_value() if isinstance(value, SecretStr) else value
-
-
-def _without_password(url: Secret) -> str:
-    parsed = PostgresUrl.parse(url.reveal())
-    if parsed.password is None:
-        return parsed.secret.reveal()
-    masked = replace(parsed, password=MASK).secret.reveal()
-    return masked.replace(f":{quote(MASK, safe='')}@", f":{MASK}@")

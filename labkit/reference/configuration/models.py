@@ -22,9 +22,30 @@ NOT_IN_FILES: Final = frozenset({"database_url", "api_secret"})
 """What may only come from a variable or an update."""
 
 
+OPTION_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "sslmode": frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}),
+        "sslnegotiation": frozenset({"postgres", "direct"}),
+        "target_session_attrs": frozenset(
+            {"any", "primary", "standby", "read-write", "read-only", "prefer-standby"}
+        ),
+    }
+)
+"""The options of a database's URL that have a few values each, by libpq's documentation."""
+
+_SHORTEST_SECRET: Final = 16
+
+
 def _filled(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
         raise ValueError("is empty")
+    return secret
+
+
+def _long(secret: SecretStr) -> SecretStr:
+    """One that can be told from other words, wherever it has to be masked."""
+    if len(secret.get_secret_value().strip()) < _SHORTEST_SECRET:
+        raise ValueError(f"is shorter than {_SHORTEST_SECRET} characters")
     return secret
 
 
@@ -37,6 +58,10 @@ def _postgres_url(secret: SecretStr) -> SecretStr:
         raise ValueError(text) from None
     if not url.hosts or not url.database:
         raise ValueError(text)
+    for name, value in url.options:
+        known = OPTION_VALUES.get(name)
+        if known is not None and value not in known:
+            raise ValueError(f"has an option {name} that is none of {', '.join(sorted(known))}")
     return secret
 
 
@@ -49,7 +74,7 @@ class SharedSettings(BaseSettings):
 
     environment: str
     database_url: Annotated[SecretStr, AfterValidator(_filled), AfterValidator(_postgres_url)]
-    api_secret: Annotated[SecretStr, AfterValidator(_filled)]
+    api_secret: Annotated[SecretStr, AfterValidator(_filled), AfterValidator(_long)]
     log_level: LogLevel = "INFO"
     request_timeout_ms: Annotated[int, Field(gt=0, le=600_000)] = 30_000
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+$")] = "http://localhost:8000"

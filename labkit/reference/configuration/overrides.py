@@ -16,11 +16,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, TypeAlias
 
-from labkit.errors import InvalidSettings, Rejected, SettingFault
+from labkit.errors import InvalidSettings, Rejected, ServiceUnavailable, SettingFault
 from labkit.json_values import JsonValue, json_value
+from labkit.redaction import Redactor, Secret
 from labkit.reference.configuration.models import FIXED
 from labkit.reference.pool import Connection, Pool
 from labkit.targets.configuration import SettingChange
+
+_LONGEST_NAME: Final = 200
+
+_LONGEST_VALUE_BYTES: Final = 16_384
 
 Overrides: TypeAlias = Mapping[str, JsonValue]
 """The values that are in force, by key."""
@@ -76,7 +81,16 @@ class Shown(Protocol):
         ...
 
 
-Check: TypeAlias = Callable[[Overrides], Shown]
+class Checked(Shown, Protocol):
+    """The same, of overrides that hold."""
+
+    @property
+    def secrets(self) -> Sequence[Secret]:
+        """What is masked."""
+        ...
+
+
+Check: TypeAlias = Callable[[Overrides], Checked]
 """What all settings are with these overrides; raises `InvalidSettings` where they cannot be."""
 
 
@@ -100,17 +114,19 @@ class OverrideStore:
     async def update(
         self, environment: str, who: str, changes: Mapping[str, JsonValue], check: Check
     ) -> None:
-        """Put an update on the stack; raises `InvalidSettings`, with nothing changed."""
+        """Put an update on the stack; raises `InvalidSettings`, with nothing changed.
+
+        Raises `ServiceUnavailable` when others' changes take too long, here and below.
+        """
         _require_name(who)
-        if not changes:
-            raise Rejected("an update changes at least one key")
+        _require_keys(changes)
         async with self._alone(environment) as connection:
             before = await current(connection, environment)
-            after = _checked(before, changes, check)
+            found = _found(before, check)
+            after = _checked(before, changes, check, Redactor(found.secrets))
             update = await connection.fetchval(_PUSH, environment)
             for key, value in changes.items():
                 await connection.execute(_PUT, update, key, value)
-            found = _found(before, check)
             await self._note(connection, environment, who, list(changes), found, after)
 
     async def roll_back(self, environment: str, who: str, check: Check) -> None:
@@ -154,9 +170,15 @@ class OverrideStore:
     @asynccontextmanager
     async def _admitted(self) -> AsyncIterator[Connection]:
         """A transaction that sees what was set."""
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(ADMIT, True)  # noqa: FBT003 - it is the statement's argument
-            yield connection
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                await connection.execute(ADMIT, True)  # noqa: FBT003 - it is the statement's argument
+                yield connection
+        except TimeoutError as error:
+            raise ServiceUnavailable(
+                f"the settings could not be had within {self._pool.limits.command_s:g} s: "
+                "look for a change of them that does not end"
+            ) from error
 
     @asynccontextmanager
     async def _alone(self, environment: str) -> AsyncIterator[Connection]:
@@ -166,17 +188,31 @@ class OverrideStore:
             yield connection
 
 
-def _require_name(who: str) -> None:
-    if not who or not who.isprintable():
-        raise Rejected(f"{who!r:.80} is nobody who could change settings: give a name")
+def _require_name(who: object) -> None:
+    # It is not quoted: what is no name may be anything.
+    if not isinstance(who, str) or not who.isprintable() or not 0 < len(who) <= _LONGEST_NAME:
+        raise Rejected(
+            "this is nobody who could change settings: give a name, in 1 to "
+            f"{_LONGEST_NAME} printable characters"
+        )
+
+
+def _require_keys(changes: Mapping[str, JsonValue]) -> None:
+    if not changes:
+        raise Rejected("an update changes at least one key")
+    for key in changes:
+        if not isinstance(key, str):
+            raise Rejected(f"the keys of an update are texts, and one is a {type(key).__name__}")
 
 
 class _Unreadable:
+    secrets: Sequence[Secret] = ()
+
     def shown(self, _key: str) -> JsonValue:
         return None
 
 
-def _found(overrides: Overrides, check: Check) -> Shown:
+def _found(overrides: Overrides, check: Check) -> Checked:
     """What a change found: unreadable where it was not valid, which the change may put right."""
     try:
         return check(overrides)
@@ -184,27 +220,39 @@ def _found(overrides: Overrides, check: Check) -> Shown:
         return _Unreadable()
 
 
-def _checked(before: Overrides, changes: Overrides, check: Check) -> Shown:
+def _checked(before: Overrides, changes: Overrides, check: Check, redactor: Redactor) -> Shown:
     """All settings with the changes; raises `InvalidSettings` with all that is wrong."""
-    faults = [fault for key, value in changes.items() for fault in _cannot_be_kept(key, value)]
-    told = {fault.key for fault in faults}
+    reasons = {key: _cannot_be_kept(key, value) for key, value in changes.items()}
+    bad = {key: reason for key, reason in reasons.items() if reason}
+    # No setting can be null: what cannot even be looked at is a fault of its key all the same.
+    after = {**before, **changes, **dict.fromkeys(bad)}
     try:
-        after = check({**before, **changes})
+        checked = check(after)
     except InvalidSettings as error:
-        faults += [fault for fault in error.faults if fault.key not in told]
-    if faults:
-        raise InvalidSettings(faults)
-    return after
+        faults = [_retold(fault, bad, redactor) for fault in error.faults]
+        raise InvalidSettings(tuple(dict.fromkeys(faults))) from None
+    if bad:
+        raise AssertionError("a setting took null for a value")
+    return checked
 
 
-def _cannot_be_kept(key: str, value: JsonValue) -> Sequence[SettingFault]:
-    """What is wrong with a change, whatever the setting is."""
+def _retold(fault: SettingFault, bad: Mapping[str, str], redactor: Redactor) -> SettingFault:
+    """A fault with the better reason that may be known, without the secrets that were in force."""
+    reason = bad.get(fault.key, fault.reason)
+    source = "update" if fault.key in bad else fault.source
+    return SettingFault(redactor.text(fault.key), redactor.text(reason), redactor.text(source))
+
+
+def _cannot_be_kept(key: str, value: JsonValue) -> str:
+    """What is wrong with a change, whatever the setting is; empty if nothing is."""
     if key in FIXED:
-        return [SettingFault(key, "is fixed while services run: start them anew", "update")]
+        return "is fixed while services run: start them anew"
     try:
-        json_value(value)
+        text = json.dumps(json_value(value))
     except ValueError as error:
-        return [SettingFault(f"{key:.80}", str(error), "update")]
-    if "\\u0000" in json.dumps(value):
-        return [SettingFault(f"{key:.80}", "holds the character NUL", "update")]
-    return []
+        return str(error)
+    except RecursionError:
+        return "is nested too deeply"
+    if len(text) > _LONGEST_VALUE_BYTES:
+        return f"is longer than {_LONGEST_VALUE_BYTES:,} bytes of JSON"
+    return "holds the character NUL" if "\\u0000" in text else ""

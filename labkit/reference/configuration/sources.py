@@ -20,14 +20,18 @@ from labkit.reference.configuration.running import PREFIX, variable
 
 _ALIKE: Final = 0.75
 
+_LONGEST_ALIKE: Final = 80
+
 _FOLDER: Final = Path(__file__).parent / "environments"
 
 
 def unknown(key: str, known: Iterable[str], source: str) -> SettingFault:
     """The fault of a key that nobody knows, with the known one that it may have meant."""
-    close = difflib.get_close_matches(key, list(known), n=1, cutoff=_ALIKE)
+    # Of a very long one it would take long to find out that it is like none.
+    alike = list(known) if len(key) <= _LONGEST_ALIKE else []
+    close = difflib.get_close_matches(key, alike, n=1, cutoff=_ALIKE)
     meant = f"; did you mean {close[0]}?" if close else ""
-    return SettingFault(f"{key:.80}", f"is not known{meant}", source)
+    return SettingFault(key, f"is not known{meant}", source)
 
 
 class Files:
@@ -41,11 +45,15 @@ class Files:
         """Where an environment's own values stand."""
         return _FOLDER / f"{environment}.toml"
 
-    def read(self, environment: str) -> Mapping[str, Any]:
-        """What stands there; raises `InvalidSettings` where there is no such file, or no TOML."""
+    def require(self, environment: str) -> None:
+        """Raises `InvalidSettings` where there is no file of this name."""
         if environment not in self.names():
             told = f"must be one of {', '.join(sorted(self.names()))}, not {environment!r:.80}"
             raise InvalidSettings([SettingFault("environment", told, "the call")])
+
+    def read(self, environment: str) -> Mapping[str, Any]:
+        """What stands there; raises `InvalidSettings` where there is no such file, or no TOML."""
+        self.require(environment)
         path = self.path(environment)
         try:
             return tomllib.loads(path.read_text("utf-8"))

@@ -13,6 +13,7 @@ from labkit.errors import InvalidSettings, Rejected, ServiceUnavailable
 from labkit.json_values import JsonValue
 from labkit.reference.configuration.live import LiveConfiguration
 from labkit.services.endpoints import Lease
+from labkit.services.urls import PostgresUrl
 from labkit.targets.configuration import SettingView
 from tests.reference.configuration.stage import SECRET, SERVICES, VARIABLES, live
 from tests.reference.stage import asynchronous
@@ -44,13 +45,16 @@ async def test_an_update_reaches_every_process_of_every_service(copied: Lease) -
     async with live(copied) as own:
         pids = {name: list(await own.seen_by(name)) for name in SERVICES}
         assert [len(some) for some in pids.values()] == [2, 1, 1]
-        changes: dict[str, JsonValue] = {"log_level": "ERROR", "api_secret": "the next one"}
+        changes: dict[str, JsonValue] = {
+            "log_level": "ERROR",
+            "api_secret": "the next secret of all",
+        }
         await own.update("ann", changes)
         for name in SERVICES:
             await until_seen(own, name, lambda one: one["log_level"] == "ERROR")
             for notices in (await own.notices(name)).values():
                 assert {notice.key for notice in notices} == {"log_level", "api_secret"}
-            right = hmac.new(b"the next one", b"challenge", hashlib.sha256).hexdigest()
+            right = hmac.new(b"the next secret of all", b"challenge", hashlib.sha256).hexdigest()
             proofs = await own.proofs(name, "api_secret", "challenge")
             assert proofs == dict.fromkeys(pids[name], right)
 
@@ -127,6 +131,9 @@ async def test_what_is_no_service_or_secret_is_refused(installed: Lease) -> None
             await own.proofs("auth", "log_level", "x")
         with pytest.raises(Rejected, match="'x' is no secret"):
             await own.proofs("auth", "x", "x")
+        for challenge in ("x" * 4_097, "\ud800"):
+            with pytest.raises(Rejected, match="a challenge "):
+                await own.proofs("auth", "api_secret", challenge)
 
 
 @asynchronous
@@ -135,6 +142,9 @@ async def test_loading_and_connecting_raise_alike(installed: Lease) -> None:
     async with live(installed) as own:
         with pytest.raises(InvalidSettings):
             await own.load("auth", "test", {})
+        for name in ("a\0", "\ud800"):
+            with pytest.raises(InvalidSettings, match="environment: must be one of"):
+                await own.load("auth", name, VARIABLES)
         with pytest.raises(InvalidSettings):
             async with own.connected("auth", "test", {}):
                 pass
@@ -143,3 +153,20 @@ async def test_loading_and_connecting_raise_alike(installed: Lease) -> None:
             async with own.connected("auth", "test", variables):
                 pass
         assert own.file("staging").read_text().endswith("0.25\n")
+
+
+@asynchronous
+async def test_neither_history_nor_views_show_a_secret_in_a_url(copied: Lease) -> None:
+    """The one that is in force, wherever an update puts it, and the database's password."""
+    async with live(copied) as own:
+        password = PostgresUrl.parse(copied.platform_url.reveal()).password
+        assert password
+        new = SECRET.replace(" ", "-")
+        for secret in (new, password):
+            await own.update("ann", {"api_secret": new, "public_url": f"http://x.{secret}.h"})
+            await until_seen(own, "auth", lambda one: one["public_url"] == "http://x.***.h")
+            with pytest.raises(InvalidSettings) as refusal:
+                await own.update("ann", {"log_level": secret, secret: 1})
+            shown = f"{await own.history()} {await own.seen_by('auth')} {refusal.value}"
+            assert secret not in shown
+            await own.roll_back("ann")

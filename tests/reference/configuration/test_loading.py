@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from pydantic import ValidationError
 
 from labkit.errors import InvalidSettings, SettingFault
+from labkit.json_values import JsonValue
 from labkit.redaction import Secret
 from labkit.reference.configuration.loading import Loaded, Loader
 from labkit.reference.configuration.sources import Files
@@ -21,6 +22,13 @@ def refusal(
     with pytest.raises(InvalidSettings) as raised:
         Loader().load("backend", "test", variables, overrides or {})
     return raised.value
+
+
+def told(overrides: Mapping[str, JsonValue]) -> Sequence[SettingFault]:
+    """The faults of these overrides."""
+    with pytest.raises(InvalidSettings) as raised:
+        load(overrides)
+    return raised.value.faults
 
 
 def seen(loaded: Loaded, key: str) -> tuple[object, str]:
@@ -130,6 +138,53 @@ def test_a_secret_in_the_wrong_place_is_masked() -> None:
     assert SECRET not in str(fault)
 
 
+def test_no_secret_is_told_wherever_it_was_put() -> None:
+    """In whole, in part, in a long text, in a list, or as the name; the URL's password as well."""
+    for secret in (SECRET, "her-password"):
+        values: list[JsonValue] = [secret, secret[:10], "p" * 70 + secret, [secret], f"x {secret}"]
+        for value in values:
+            [fault] = told({"log_level": value})
+            assert secret[:8] not in str(fault)
+        for key in (secret, f"{secret}\n", "p" * 70 + secret):
+            [fault] = told({key: 1})
+            assert secret[:8] not in str(fault)
+        [fault] = refusal({**VARIABLES, f"PLATFORM_{secret}": "x"}).faults
+        assert secret[:8] not in str(fault)
+
+
+def test_a_secret_that_a_later_source_replaces_is_not_told() -> None:
+    """It may still be in force elsewhere."""
+    [fault] = told({"api_secret": "the next secret of all", "log_level": SECRET})
+    assert SECRET not in str(fault)
+
+
+def test_a_short_secret_is_refused() -> None:
+    """It could not be told from other words where it has to be masked."""
+    [fault] = refusal({**VARIABLES, "PLATFORM_API_SECRET": f" {'s' * 15} "}).faults
+    assert (fault.key, fault.reason) == ("api_secret", "is shorter than 16 characters")
+    assert Secret("s" * 16) in load(PLATFORM_API_SECRET="s" * 16).secrets
+
+
+def test_a_secret_in_a_value_that_holds_is_masked_where_it_is_shown() -> None:
+    """Known ones, and what stands in a URL as its password."""
+    long = "long-secret-of-16"
+    for word in (long, "hunter2"):
+        loaded = load({"public_url": f"http://x:{word}@h", "api_secret": long})
+        assert seen(loaded, "public_url") == ("http://x:***@h", "override")
+
+
+def test_an_option_of_a_url_is_known_or_refused_or_masked() -> None:
+    """Drivers quote what they do not know, and it may be anything."""
+    for option in ("target_session_attrs", "sslmode", "sslnegotiation"):
+        [fault] = refusal({**VARIABLES, "PLATFORM_DATABASE_URL": f"{URL}?{option}=hunter2"}).faults
+        assert f"has an option {option} that is none of " in fault.reason
+        assert "hunter2" not in str(fault)
+    url = f"{URL}?sslmode=require&application_name=hunter2"
+    shown = seen(load(PLATFORM_DATABASE_URL=url), "database_url")[0]
+    masked = URL.replace("her-password", "***")
+    assert shown == f"{masked}?sslmode=require&application_name=***"
+
+
 @pytest.mark.parametrize("value", ["5", 5.0, True, None, [5]])
 def test_updates_and_files_are_not_converted(value: object) -> None:
     """A text that looks like a number is a fault there, where numbers can be written."""
@@ -169,5 +224,5 @@ def test_services_share_settings_and_have_their_own() -> None:
 def test_what_changed_is_told_by_value() -> None:
     """A new secret counts, another source of the same value does not."""
     before = load()
-    after = load({"api_secret": "another", "log_level": "WARNING"})
+    after = load({"api_secret": "another one of these", "log_level": "WARNING"})
     assert after.changed_since(before) == ["api_secret"]

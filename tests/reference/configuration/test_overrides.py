@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any, Final
 
 import pytest
 
-from labkit.errors import InvalidSettings, Rejected
+from labkit.errors import InvalidSettings, Rejected, ServiceUnavailable
 from labkit.json_values import JsonValue
 from labkit.reference.configuration.loading import Loaded
 from labkit.reference.configuration.overrides import CHANNEL, Overrides, OverrideStore
+from labkit.reference.pool import Pool, PoolLimits
 from labkit.services.endpoints import Lease
 from tests.reference.configuration.stage import load, store
 from tests.reference.stage import asynchronous, new_user, opened, witness
+
+LOCK: Final = ("labkit settings", "test")
+
+
+def deep(levels: int) -> JsonValue:
+    """A list in a list, and so on."""
+    value: JsonValue = []
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 class All:
@@ -21,6 +33,7 @@ class All:
 
     def __init__(self, loaded: Loaded) -> None:
         self.shown = loaded.shown
+        self.secrets = loaded.secrets
 
 
 def check(overrides: Overrides) -> All:
@@ -67,6 +80,11 @@ async def test_an_invalid_update_changes_nothing(copied: Lease) -> None:
         ({"api_secret": "half\0"}, "api_secret: holds the character NUL"),
         ({"api_secret": "half \ud800"}, "api_secret: a text holds half of a surrogate pair"),
         ({"request_timeout_ms": float("nan")}, "request_timeout_ms: nan is not a JSON number"),
+        ({"request_timeout_ms": 10**5_000}, "request_timeout_ms: .*limit .4300 digits"),
+        ({"log_level": deep(5_000)}, "log_level: is nested too deeply"),
+        ({"public_url": f"http://{'h' * 16_384}"}, "public_url: is longer than 16,384 bytes"),
+        ({"k" * 1_000: deep(5_000)}, "a name of 1,000 characters: is not known"),
+        ({"log\nlevel": 1}, r"log\\nlevel: is not known"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(
@@ -90,11 +108,48 @@ async def test_an_update_is_made_by_somebody_and_changes_something(installed: Le
     async with store(installed) as own:
         with pytest.raises(Rejected, match="changes at least one key"):
             await changed(own, {})
-        for nobody in ("", "an\0n"):
+        with pytest.raises(Rejected, match="keys of an update are texts, and one is a int"):
+            await changed(own, {5: 1})  # type: ignore[dict-item]
+        nobodies: list[Any] = ["", "an\0n", "\ud800", "x" * 201, 5]
+        for nobody in nobodies:
             with pytest.raises(Rejected, match="nobody who could change settings"):
                 await own.update("test", nobody, {"log_level": "INFO"}, check)
             with pytest.raises(Rejected, match="nobody who could change settings"):
                 await own.roll_back("test", nobody, check)
+
+
+@asynchronous
+async def test_a_change_that_waits_too_long_for_another_is_told(copied: Lease) -> None:
+    """Somebody else's has not ended; nothing of it is kept."""
+    own = Pool(copied.platform_url, PoolLimits(command_s=0.3))
+    await own.open()
+    try:
+        async with witness(copied) as other, other.transaction():
+            await other.execute("select pg_advisory_xact_lock(hashtext($1), hashtext($2))", *LOCK)
+            with pytest.raises(ServiceUnavailable, match=r"not be had within 0\.3 s"):
+                await changed(OverrideStore(own), {"log_level": "INFO"})
+        assert await OverrideStore(own).read("test") == {}
+    finally:
+        await own.close()
+
+
+@asynchronous
+async def test_a_secret_that_was_in_force_is_no_part_of_a_refusal(copied: Lease) -> None:
+    """Also where the same update replaces it, and where it is the key."""
+    secret = "a new one of its length"
+    updates: list[dict[str, JsonValue]] = [
+        {"log_level": secret},
+        {"log_level": secret, "api_secret": "the one after the next"},
+        {secret: 1, "api_secret": "the one after the next"},
+        {secret: deep(5_000)},
+    ]
+    async with store(copied) as own:
+        await changed(own, {"api_secret": secret})
+        for update in updates:
+            with pytest.raises(InvalidSettings) as refusal:
+                await own.update("test", "ann", update, check)
+            assert secret not in str(refusal.value)
+            assert "***" in str(refusal.value)
 
 
 @asynchronous
@@ -115,7 +170,7 @@ async def test_undoing_goes_back_update_by_update(copied: Lease) -> None:
 async def test_the_history_tells_who_changed_what(copied: Lease) -> None:
     """Updates and what undid them, oldest first, from the value that was in force to the new."""
     async with store(copied) as own:
-        await changed(own, {"log_level": "INFO"}, {"api_secret": "a new one"})
+        await changed(own, {"log_level": "INFO"}, {"api_secret": "a new one of its length"})
         await own.roll_back("test", "bob", check)
         await own.roll_back("test", "eve", check)
         history = await own.history("test")
@@ -147,7 +202,7 @@ async def test_who_listens_is_told_where_and_nothing_else(copied: Lease) -> None
     told: asyncio.Queue[str] = asyncio.Queue()
     async with store(copied) as own, witness(copied) as owner:
         await owner.add_listener(CHANNEL, lambda *event: told.put_nowait(event[-1]))
-        await changed(own, {"api_secret": "a new one"})
+        await changed(own, {"api_secret": "a new one of its length"})
         assert await told.get() == "test"
         with pytest.raises(InvalidSettings):
             await changed(own, {"log_level": "LOUD"})
@@ -161,7 +216,7 @@ async def test_what_acts_for_a_user_sees_no_settings(copied: Lease) -> None:
     """Hand-written SQL finds neither values nor history."""
     looks = [f"table {name}" for name in ("setting_updates", "setting_values", "setting_history")]
     async with store(copied) as own, opened(copied) as data:
-        await changed(own, {"api_secret": "a new one"})
+        await changed(own, {"api_secret": "a new one of its length"})
         async with data.transaction(await new_user(data)) as transaction:
             for look in looks:
                 assert await transaction.fetch(look) == []
@@ -171,10 +226,10 @@ async def test_what_acts_for_a_user_sees_no_settings(copied: Lease) -> None:
 async def test_a_secret_leaves_the_tables_with_its_update(copied: Lease) -> None:
     """The values hold it as long as it is in force; the history never does."""
     async with store(copied) as own, witness(copied) as owner:
-        await changed(own, {"api_secret": "a new one"})
+        await changed(own, {"api_secret": "a new one of its length"})
         values = await owner.fetch("select value from setting_values")
-        assert [json.loads(row["value"]) for row in values] == ["a new one"]
+        assert [json.loads(row["value"]) for row in values] == ["a new one of its length"]
         await own.roll_back("test", "ann", check)
         assert await owner.fetchval("select count(*) from setting_values") == 0
         history = await owner.fetch("select * from setting_history")
-        assert "a new one" not in str([tuple(row) for row in history])
+        assert "a new one of its length" not in str([tuple(row) for row in history])

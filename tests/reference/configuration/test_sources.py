@@ -151,6 +151,15 @@ def test_overrides_give_what_the_service_has() -> None:
     ]
 
 
-def test_a_long_unknown_key_is_cut() -> None:
-    """A fault stays one line that can be read."""
-    assert unknown("k" * 500, ["log_level"], "update").key == "k" * 80
+def test_a_long_unknown_key_is_like_none() -> None:
+    """It is told as it is, for who masks it, and no known one is looked for."""
+    key = "log_level" * 10
+    assert unknown(key, [f"{key}s"], "update") == SettingFault(key, "is not known", "update")
+
+
+def test_an_environment_is_required_by_its_name_alone() -> None:
+    """What no file's name can hold is refused like any other."""
+    for name in ("a\0", "\ud800", "x" * 10_000):
+        with pytest.raises(InvalidSettings, match="must be one of development") as refusal:
+            Files().require(name)
+        assert len(str(refusal.value)) < 300
