@@ -107,7 +107,7 @@ class Loader:
         Raises `InvalidSettings`.
         """
         if service not in self.models:
-            fault = unknown(service, self.models, "the call: a service")
+            fault = unknown(str(service), self.models, "the call: a service")
             raise InvalidSettings([legible(fault, Redactor())])
         sources = self._sources(service, environment, variables, overrides)
         values = {key: (source, value) for source in sources for key, value in source().items()}

@@ -207,6 +207,8 @@ def test_a_service_that_is_not_there_is_refused() -> None:
     """The known one that may have been meant is named."""
     with pytest.raises(InvalidSettings, match=r"did you mean backend\?"):
         load(service="backnd")
+    with pytest.raises(InvalidSettings, match="None: is not known"):
+        load(service=None)  # type: ignore[arg-type]
 
 
 def test_services_share_settings_and_have_their_own() -> None:
