@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import signal
 import time
@@ -49,6 +50,10 @@ from labkit.services.leases import LeaseHolder
 from labkit.services.open import open_services, standing_servers
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_UNWRITABLE: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
+)
+"""A disk that is full, whose quota or limit is reached, that is broken or closed to the run."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,9 @@ async def run_plan(
     `beginning` are entries that stand behind the journal's first; `further` makes further reports.
 
     SIGINT and SIGTERM end it early and in order: the running cells are interrupted, their leases
-    given back, and a partial report written. Raises `UsageError` before anything was started; an
-    error that is labkit's own comes through once the report of what was done is written.
+    given back, and a partial report written. Raises `UsageError` before anything was started, and
+    `InfrastructureError` where the run's folder cannot be written to; an error that is labkit's own
+    comes through once the report of what was done is written.
     """
     known = secrets_in(settings.environment)
     _refuse_secret_parameters(plan, Redactor(known))
@@ -93,7 +99,7 @@ async def run_plan(
     )  # a URL that cannot be used is refused here
     folder = settings.output_root / plan.run
     _make_folder(folder)
-    with (folder / JOURNAL).open("a", encoding="utf-8") as file:
+    with _writing_to(folder), (folder / JOURNAL).open("a", encoding="utf-8") as file:
         recorder = Recorder(Journal(file), watch)
         recorder.keep_secret(known)
         run = _Run(plan, settings, folder, recorder)
@@ -112,6 +118,18 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         text = f"the run's folder {folder} cannot be made: {error.strerror}"
         raise UsageError(f"{text}; choose another --output-root") from error
+
+
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """What the system says of a folder that it does not let be written to, the run tells."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        text = f"the run cannot be written to {folder}: {error.strerror}"
+        raise InfrastructureError(f"{text}; what stands there is not all of it") from error
 
 
 def _refuse_secret_parameters(plan: Plan, redactor: Redactor) -> None:
@@ -202,7 +220,8 @@ class _Run:
                 environment=settings.environment,
                 working_folder=settings.working_folder,
             )
-            await self._work_side_by_side(bench)
+            with _writing_to(self._folder):
+                await self._work_side_by_side(bench)
 
     async def _work_side_by_side(self, bench: Bench) -> None:
         """Execute the notebooks, several at a time, each begun in its turn.
@@ -232,7 +251,7 @@ class _Run:
     async def _run_job(self, bench: Bench, job: Job, threads: Executor) -> None:
         self._record(NotebookStarted(time.time(), job.name))
         started = time.monotonic()
-        ended = Ended(Ending.NO_KERNEL, "labkit itself failed, see what the run tells")
+        ended = Ended(Ending.NO_KERNEL, "the run could not go on, see what it tells")
         execution: Execution | None = None
         try:
             async with bench.place(job) as place:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import nbformat
+from nbformat.reader import NotJSONError
 from papermill.execute import remove_error_markers
 
 from labkit.batch.plan import Job
@@ -26,11 +27,13 @@ def finish_notebook(path: Path, job: Job, redactor: Redactor) -> None:
     """Give an executed notebook its last form.
 
     Paths of this machine and papermill's own error cells, which shift the others, are taken out,
-    and secrets out of its metadata. A notebook that was never written stays so.
+    and secrets out of its metadata. A notebook that was never written, or not to its end, stays so.
     """
-    if not path.exists():
+    try:
+        read = nbformat.read(path, as_version=4)
+    except (FileNotFoundError, NotJSONError):
         return
-    notebook = remove_error_markers(nbformat.read(path, as_version=4))
+    notebook = remove_error_markers(read)
     paths = {"input_path": job.written, "output_path": path.name}
     notebook.metadata.setdefault("papermill", {}).update(paths)
     notebook.metadata = nbformat.from_dict(redactor.value(notebook.metadata))
@@ -42,7 +45,7 @@ def finish_notebook(path: Path, job: Job, redactor: Redactor) -> None:
 def seal(folder: Path, recorder: Recorder, further: Further | None = None) -> RunResult:
     """Search the run's files for secrets, end the journal, and build the reports and further ones.
 
-    Returns what the reports say. Raises `UsageError` when the folder cannot be written to.
+    Returns what the reports say. Raises `InfrastructureError` where one cannot be written.
     """
     notebooks = sorted(path for path in folder.glob("*.ipynb") if path.is_file())
     _withhold(folder, notebooks, recorder)

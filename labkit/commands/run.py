@@ -120,7 +120,8 @@ def _require_targets(plan: Plan) -> None:
 def report(run: str) -> int:
     """Rebuild all reports of a run and tell its verdict; 0, since that could be done.
 
-    Raises `UsageError` when there is no such run or its reports cannot be built.
+    Raises `UsageError` when there is no such run or its journal cannot be read, and
+    `InfrastructureError` where its reports cannot be written.
     """
     folder = _find_run(run, outputs_of(Path.cwd()))
     result = build_reports(folder, proof_reports)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from labkit.errors import UsageError
+from labkit.errors import InfrastructureError, UsageError
 from labkit.reports.html import index_html, notebook_html, page_name
 from labkit.reports.junit import junit_xml
 from labkit.reports.read import read_run
@@ -30,7 +30,8 @@ def build_reports(run_folder: Path, further: Further | None = None) -> RunResult
     """Write all reports of a run into its folder, `further` ones too, and return what they say.
 
     A report in which the journal says that a secret was found becomes a note. Raises `UsageError`
-    when the folder has no readable journal or cannot be written to.
+    when the folder has no readable journal, and `InfrastructureError` where a report cannot be
+    written.
     """
     run = read_run(run_folder)
     withheld = {secret.file: secret.where for secret in run.secrets}
@@ -64,8 +65,9 @@ def _replace(path: Path, content: bytes) -> None:
         unfinished.write_bytes(content)
         unfinished.replace(path)
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written ({error}): give the folder its rights"
+        text = f"{path} cannot be written: {error.strerror}"
+        raise InfrastructureError(
+            f"{text}; once it can, labkit report {path.parent} makes the reports"
         ) from error
 
 

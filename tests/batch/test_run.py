@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from labkit.errors import UsageError
 from labkit.reports.read import read_run
 from labkit.services.endpoints import Services
 from tests.batch.runs import check, notebook, passing, run, variables
+from tests.command_line import COMMAND, DEADLINE_S, PASSING, write_project
 
 SECRET: Final = "sesame-opens-8841"
 HOLDS: Final = 'check.equal(1, 1, "one", reason="not-one")'
@@ -92,3 +94,26 @@ def test_what_a_kernel_writes_past_its_notebook_stays_off_the_console(
     book = notebook(tmp_path / f"{'n' * 85}.ipynb", told)
     assert run(tmp_path, book, environment=variables(services)).result.exit_code == 0
     assert SECRET[:7] not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("limit_bytes", [300, 6_000])
+def test_a_folder_that_takes_no_more_is_infrastructure(
+    limit_bytes: int, tmp_path: Path, services: Services
+) -> None:
+    """Whether the journal or a notebook is cut off: what the system says, and exit code 3."""
+    project = write_project(tmp_path, holds=PASSING)
+    limited = f'ulimit -f {limit_bytes // 512}; exec "$@"'
+    ran = subprocess.run(
+        ["/bin/sh", "-c", limited, "sh", *COMMAND, "run"],
+        cwd=project,
+        env={**variables(services), "LABKIT_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    told = ran.stdout + ran.stderr
+    assert ran.returncode == 3, told
+    assert "cannot be written" in told
+    assert "File too large" in told
+    assert "labkit itself failed" not in told

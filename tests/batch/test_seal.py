@@ -166,6 +166,14 @@ def test_a_notebook_that_was_never_written_stays_so(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_notebook_that_was_half_written_stays_so(tmp_path: Path) -> None:
+    """A full disk cuts it off; the error that says so is not hidden by another one."""
+    path = tmp_path / "run.ipynb"
+    path.write_text('{"cells": [')
+    finish_notebook(path, job(tmp_path), Redactor())
+    assert path.read_text() == '{"cells": ['
+
+
 def test_sealing_ends_in_time_order(tmp_path: Path) -> None:
     """Entries of the end carry the time at which they were made."""
     began = time.time()

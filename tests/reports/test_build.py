@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import UsageError
+from labkit.errors import InfrastructureError, UsageError
 from labkit.journal import SecretFound
 from labkit.records import Outcome
 from labkit.reports.build import build_reports, update_latest
@@ -89,10 +89,12 @@ def test_a_folder_without_a_journal(tmp_path: Path) -> None:
 
 
 def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
-    """A file that cannot be replaced is named in the error."""
+    """It is named, with what the system says of it and how the reports are had later."""
     folder = RunFolder(tmp_path, cells=[check_cell("rollback")]).write()
     (folder / "junit.xml").mkdir()
-    with pytest.raises(UsageError, match=r"junit\.xml cannot be written"):
+    with pytest.raises(
+        InfrastructureError, match=r"junit\.xml cannot be written: Is a dir.*report"
+    ):
         build_reports(folder)
 
 
