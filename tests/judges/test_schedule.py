@@ -60,3 +60,9 @@ def test_reads_and_writes_are_told_by_session() -> None:
     assert LOST_UPDATE.touched(2) == (1,)
     assert failing("40001").touched(2) == ()
     assert [seen.session for seen in DONE if seen.action is Action.COMMIT] == [1, 2]
+
+
+def test_the_sessions_of_a_scenario_are_numbered_upwards() -> None:
+    """Whichever begins first."""
+    assert P4.sessions == (1, 2)
+    assert replace(P4, steps=P4.steps[::-1]).sessions == (1, 2)

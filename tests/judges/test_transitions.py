@@ -64,6 +64,7 @@ def test_a_platform_that_accepts_exactly_the_legal_ones_is_sound() -> None:
     """All pairs tried, nine accepted and stored, the rest refused without a trace."""
     verdict = judge_transitions(GOOD)
 
+    assert {one.fault for one in GOOD} == {""}
     assert verdict.valid is True
     assert verdict.detail == (
         "36 transitions tried: 9 legal ones accepted and stored, "
