@@ -57,7 +57,7 @@ async def test_a_plain_cache_aside_is_caught(lease: Lease) -> None:
     assert [str(one) for one in table.target if one.is_stale] == [CLASSIC]
     verdict = judge_stale_sets(table)
     assert (verdict.valid, verdict.reason, verdict.count) == (False, "stale-set", 1)
-    assert verdict.first == f"{CLASSIC}, then 'before' is read, and 'after' is stored"
+    assert verdict.first == f"{CLASSIC} leaves 'before' in the cache, and 'after' is stored"
 
 
 @asynchronous
@@ -68,7 +68,7 @@ async def test_a_lease_keeps_the_cache_right(lease: Lease) -> None:
     assert CLASSIC in [str(one) for one in table.target]
     verdict = judge_stale_sets(table)
     assert verdict.valid is True
-    assert verdict.detail.startswith("20 of 20 interleavings of shelved notepad: none left")
+    assert verdict.detail.startswith("20 of 20 orders of shelved notepad were run: none left")
 
 
 @asynchronous
@@ -77,7 +77,7 @@ async def test_no_invalidation_is_caught(lease: Lease) -> None:
     table = await raced(lease, ShelvedForGood)
     assert (len(table.target), sum(one.is_stale for one in table.target)) == (8, 6)
     assert judge_stale_sets(table).first.startswith(
-        "R:Redis R:PostgreSQL R:Redis W:PostgreSQL, then 'before'"
+        "R:Redis R:PostgreSQL R:Redis W:PostgreSQL leaves 'before'"
     )
 
 
@@ -99,7 +99,7 @@ async def test_of_many_orders_some_are_run(lease: Lease) -> None:
     table = await raced(lease, ShelvedWithLeases, most_orders=4)
     assert (len(table.target), table.possible) == (8, 20)
     assert [one.is_warm for one in table.target] == [False] * 4 + [True] * 4
-    assert judge_stale_sets(table).detail.startswith("8 of 20 interleavings")
+    assert judge_stale_sets(table).detail.startswith("8 of 20 orders")
 
 
 @asynchronous

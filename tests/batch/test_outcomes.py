@@ -405,7 +405,7 @@ def test_a_deadline_ends_a_notebook_and_not_the_run(tmp_path: Path, services: Se
         notebook(tmp_path / "slow.ipynb", passing("before"), waiting, passing("after")),
         notebook(tmp_path / "next.ipynb", passing("holds")),
     ]
-    ran = run(tmp_path, *books, environment=variables(services), deadline_s=6.0)
+    ran = run(tmp_path, *books, environment=variables(services), deadline_s=20.0)
     assert ran.result.exit_code == 4
     slow = ran.notebook("slow")
     assert slow.ending is Ending.DEADLINE
