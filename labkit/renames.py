@@ -65,8 +65,11 @@ async def rename_and_read(
             group.create_task(workload.rename(f"writer {number + 1}", crowd.renames, chances.pop()))
             for number in range(crowd.writers)
         ]
-        await asyncio.wait(writing)
-        workload.is_over.set()
+        try:
+            await asyncio.wait(writing)
+        finally:
+            # Also for who misses being cancelled: drivers lose a cancellation now and then.
+            workload.is_over.set()
     return RegisterHistory(workload.writes, workload.reads)
 
 

@@ -6,9 +6,15 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
+
+from labkit.errors import ServiceUnavailable
 from labkit.ids import UserID
 from labkit.judges.registers import RegisterHistory, judge_registers
 from labkit.reference import Platform
+from labkit.reference.cache.invalidation import Invalidation
+from labkit.reference.cache.titles import Reading, Titles
+from labkit.reference.parts import Parts
 from labkit.reference.sabotage.titles import NeverInvalidates
 from labkit.renames import Crowd, rename_and_read
 from labkit.services.endpoints import Lease
@@ -67,3 +73,29 @@ def test_a_cache_that_is_never_invalidated_shows(lease: Lease) -> None:
     """Titles from before an acknowledged rename are read, and judged stale."""
     history, _ = worked(lease, NeverInvalidates)
     assert judge_registers(history).reason == "stale-read"
+
+
+class _Deaf(Titles):
+    async def read(self, user: str, thread: str, *, at_least: int = 0) -> Reading:
+        try:
+            return await super().read(user, thread, at_least=at_least)
+        except asyncio.CancelledError:
+            return await super().read(user, thread, at_least=at_least)
+
+
+class _Refusing(Invalidation):
+    async def announce(self, user: str, thread: str) -> str:
+        raise ServiceUnavailable(f"no rename of {thread} by {user}")
+
+
+class DeafAndRefusing(Platform):
+    """Nothing can be renamed, and readers miss that they are cancelled."""
+
+    parts = Parts(titles=_Deaf, invalidation=_Refusing)
+
+
+def test_an_error_ends_the_work_of_those_too_who_miss_it(lease: Lease) -> None:
+    """The first rename fails, and the readers, deaf to their cancellation, end all the same."""
+    with pytest.raises(ExceptionGroup, match="unhandled errors") as raised:
+        worked(lease, DeafAndRefusing)
+    assert {type(error) for error in raised.value.exceptions} == {ServiceUnavailable}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -33,14 +35,56 @@ _STATE_WORDS: Final = frozenset({"BUSY", "LOADING", "MISCONF", "NOREPLICAS"})
 """How the texts of refusals begin for which redis-py has no class, or one that says less."""
 
 
+class FairPool(ConnectionPool):
+    """Lends connections in the order in which they were asked for.
+
+    redis-py's own blocking pool wakes who has waited longest, but whoever asks just then overtakes
+    it: where many ask again at once, some wait for seconds and get nothing.
+    """
+
+    def __init__(self, *, wait_s: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._wait_s = wait_s
+        self._turns = asyncio.Semaphore(self.max_connections)
+
+    async def get_connection(self, *_old_ways: Any, **_more: Any) -> AbstractConnection:
+        """A connected connection; raises redis-py's `ConnectionError` where none becomes free."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            text = f"none of {self.max_connections} connections became free in {self._wait_s:g} s"
+            raise exceptions.ConnectionError(text) from error
+        try:
+            # redis-py types neither what this takes nor what it gives.
+            lend: Callable[[], AbstractConnection] = self.get_available_connection
+            connection = lend()
+        except BaseException:
+            self._turns.release()
+            raise
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """Take a connection back, for whoever has waited longest."""
+        try:
+            await super().release(connection)
+        finally:
+            self._turns.release()
+
+
 def redis_client(
     url: Secret, *, connections: int = CONNECTIONS, client: type[RedisClient] = Redis
 ) -> RedisClient:
     """A client for texts, which connects when it is used; its owner calls `aclose()`."""
-    pool = BlockingConnectionPool.from_url(
+    pool = FairPool.from_url(
         url.reveal(),
         max_connections=connections,
-        timeout=ANSWER_S,
+        wait_s=ANSWER_S,
         protocol=2,
         # The default repeats a command whose reply was lost, and so applies it twice.
         retry=Retry(NoBackoff(), 0),

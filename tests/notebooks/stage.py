@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from labkit.batch.execution import Ended, Execution
@@ -69,7 +70,8 @@ class Notebook:
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             place = KernelPlace(Path(folder), self.variables, ROOT)
             execution = Execution(place, listener, redactor=Redactor(), deadline_s=120)
-            with contextlib.suppress(PapermillExecutionError):  # a red notebook raises its verdict
+            # A red notebook raises its verdict, and one whose kernel is gone how that ended.
+            with contextlib.suppress(PapermillExecutionError, DeadKernelError):
                 papermill.execute_notebook(
                     self.path,
                     Path(folder) / "executed.ipynb",

@@ -4,10 +4,12 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from redis import exceptions
 
 from labkit.errors import Rejected, ServiceUnavailable
 from labkit.redaction import Secret
 from labkit.reference.redis_client import (
+    FairPool,
     RedisClient,
     keys_below,
     redis_client,
@@ -58,6 +60,49 @@ async def test_connections_are_bounded(lease: Lease) -> None:
         ids = await asyncio.gather(*(redis.client_id() for _ in range(20)))
         assert len(ids) == 20
         assert len(set(ids)) <= 2
+
+
+@asynchronous
+async def test_nobody_is_overtaken_in_the_wait_for_a_connection(lease: Lease) -> None:
+    """Five who ask again and again share one connection in turns."""
+    served: list[int] = []
+
+    async def ask(redis: RedisClient, number: int) -> None:
+        for _ in range(10):
+            await redis.client_id()
+            served.append(number)
+
+    async with aclosing(redis_client(lease.redis_url, connections=1)) as redis:
+        await asyncio.gather(*(ask(redis, number) for number in range(5)))
+    assert served == [*range(5)] * 10
+
+
+@asynchronous
+async def test_who_gives_up_waiting_holds_up_nobody(lease: Lease) -> None:
+    """A wait that is cancelled, and one for a server that is gone, take no connection with them."""
+    pool: FairPool = FairPool.from_url(lease.redis_url.reveal(), max_connections=1, wait_s=5)
+    async with aclosing(pool):
+        connection = await pool.get_connection()
+        waiting = asyncio.create_task(pool.get_connection())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await pool.release(connection)
+        assert await pool.get_connection() is connection
+    async with aclosing(redis_client(Secret("redis://127.0.0.1:1/0"), connections=1)) as nowhere:
+        for _ in range(3):
+            with pytest.raises(exceptions.ConnectionError, match="connecting to"):
+                await nowhere.client_id()
+
+
+@asynchronous
+async def test_a_connection_that_never_becomes_free_is_said_to_be_so(lease: Lease) -> None:
+    """Who waits too long is told for how long, and of how many connections."""
+    pool: FairPool = FairPool.from_url(lease.redis_url.reveal(), max_connections=1, wait_s=0.05)
+    async with aclosing(pool):
+        await pool.get_connection()
+        with pytest.raises(exceptions.ConnectionError, match=r"none of 1 connections .* in 0.05 s"):
+            await pool.get_connection()
 
 
 @asynchronous
