@@ -99,6 +99,15 @@ _allow_host_option = click.option(
     metavar="HOST",
     help="Allow a given server on this host, which is neither local nor private.",
 )
+_workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Execute N notebooks at the same time.  [default: the number of processors]",
+)
+_cold_option = click.option(
+    "--cold", is_flag=True, help="Start each kernel on its own, and fork none from a warm process."
+)
 
 
 @click.group(
@@ -167,14 +176,8 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
     metavar="SECONDS",
     help="End a notebook that takes longer.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Execute N notebooks at the same time.",
-)
+@_workers_option
+@_cold_option
 def _run(**given: Any) -> int:
     """Execute notebooks and report what they found.
 
@@ -211,12 +214,8 @@ def _run(**given: Any) -> int:
     help="Take the sabotages that this platform brings.",
 )
 @_allow_host_option
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Execute N notebooks at the same time.  [default: the number of processors]",
-)
+@_workers_option
+@_cold_option
 def _prove(**given: Any) -> int:
     """Run notebooks against platforms with one faulty part each, and tell which check noticed.
 

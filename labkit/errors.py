@@ -12,14 +12,15 @@
     ├── InfrastructureError (RuntimeError)   services or kernels cannot start; exit code 3
     │   ├── ServiceUnavailable (ConnectionError)
     │   ├── LeaseError
-    │   └── KernelUnavailable
+    │   ├── KernelUnavailable
+    │   └── NotWarm (ConnectionError)        no fork is to be had from a warm process
     ├── TargetError (RuntimeError)           a target breaks the rules of the seam
     │   └── NotDeclared (NotImplementedError)
     ├── Denied (PermissionError)             the platform refuses: not this user's
     │   └── SessionIsolationError            a session used outside the request it belongs to
     ├── Rejected (ValueError)                the platform refuses: not valid
     │   └── InvalidSettings                  settings are wrong, with each fault
-    ├── RecordError (ValueError)             a record or journal line cannot be read
+    ├── RecordError (ValueError)             a record, journal line or request cannot be read
     └── NotGreen (AssertionError)            a notebook's verdict: some check is not green
 
 A message is one sentence with the value that was wrong, where it was, and what to do about it.
@@ -73,6 +74,10 @@ class LeaseError(InfrastructureError):
 
 class KernelUnavailable(InfrastructureError):
     """A kernel cannot be started."""
+
+
+class NotWarm(InfrastructureError, ConnectionError):
+    """A warm process is gone, or will not fork; its text says why."""
 
 
 class TargetError(LabError, RuntimeError):

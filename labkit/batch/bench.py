@@ -23,6 +23,7 @@ from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.handover import Handover, write_handover
 from labkit.services.leases import LeaseHolder
 from labkit.targets.loading import load_target
+from labkit.warm.owner import WarmProcess
 
 
 class Bench:
@@ -37,12 +38,14 @@ class Bench:
         folder: Path,
         environment: Mapping[str, str],
         working_folder: Path,
+        warm: WarmProcess | None = None,
     ) -> None:
         self._holder = holder
         self._recorder = recorder
         self._folder = folder
         self._environment = environment
         self._working_folder = working_folder
+        self._warm = warm
         used = Counter(job.target for job in jobs)
         self._shared = {target for target, times in used.items() if times > 1}
         self._templates: dict[str, Lease | None] = {}
@@ -64,17 +67,18 @@ class Bench:
         folder = self._folder / f"kernel-{next(self._numbers)}"
         folder.mkdir(mode=0o700)
         try:
-            yield self._handed_over(lease, folder)
+            warm = await self._warm.door() if self._warm else None
+            yield self._handed_over(lease, folder, warm)
         finally:
             await self._give_back(lease)
 
-    def _handed_over(self, lease: Lease, folder: Path) -> KernelPlace:
+    def _handed_over(self, lease: Lease, folder: Path, warm: Path | None) -> KernelPlace:
         secrets = secrets_of(lease)
         self._recorder.keep_secret(secrets)
         file = folder / "handover.json"
         write_handover(file, Handover(lease, secrets))
         environment = kernel_environment(self._environment, file)
-        return KernelPlace(folder, environment, self._working_folder)
+        return KernelPlace(folder, environment, self._working_folder, warm)
 
     async def _give_back(self, lease: Lease) -> None:
         try:

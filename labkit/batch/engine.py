@@ -9,32 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode, ValidationError
 from nbformat.v4 import new_output
-from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager
 
 from labkit.batch.execution import Ended, Execution
-from labkit.batch.kernels import KernelPlace, kernel_environment, kernel_manager
+from labkit.batch.kernel_owner import KernelOwner
+from labkit.batch.kernels import KernelPlace, kernel_environment
 from labkit.environment import IsolatedEnvironment
-from labkit.errors import KernelUnavailable, RecordError
+from labkit.errors import RecordError
 from labkit.journal import Ending
 from labkit.output_redaction import redact_content
 from labkit.records import MEDIA_TYPE, CheckRecord, CheckStarted, Record, record_from_json
 from labkit.redaction import Redactor, secrets_in
 from labkit.services.handover import noted_starts
 
-_START_TIMEOUT_S: Final = 60
 _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError"})
 _NO_DEADLINE_S: Final = 24 * 3600.0
 
@@ -98,19 +95,16 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]  # papermill has
         self.save()
 
 
-class KernelDriver(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types
+class KernelDriver(KernelOwner):
     """Drives one kernel through one notebook.
 
     It watches what the kernel sends. A check's start record arms a timer beyond the check's own
     deadline; when it expires, the check resists, and the kernel is killed.
     """
 
-    km: AsyncKernelManager | None
-
     def __init__(self, manager: NotebookExecutionManager, execution: Execution, **options: Any):
         super().__init__(
             manager,
-            startup_timeout=_START_TIMEOUT_S,
             timeout=None,
             # All that a cell has written is awaited, however much; the notebook's deadline bounds.
             iopub_timeout=int(_NO_DEADLINE_S),
@@ -149,7 +143,7 @@ class KernelDriver(PapermillNotebookClient):  # type: ignore[misc]  # papermill 
         deadline_s = self._execution.deadline_s or _NO_DEADLINE_S
         deadline = loop.call_later(deadline_s, self._stop, Ending.DEADLINE)
         try:
-            async with self._kernel():
+            async with self.kernel_at(self._execution.place):
                 await self._run_cells()
                 self._execution.ended = self._stopped or self._how_it_ended()
         except BaseException as error:
@@ -158,36 +152,10 @@ class KernelDriver(PapermillNotebookClient):  # type: ignore[misc]  # papermill 
         finally:
             deadline.cancel()
 
-    @contextlib.asynccontextmanager
-    async def _kernel(self) -> AsyncIterator[None]:
-        self.km = manager = kernel_manager(self._execution.place)
-        group: int | None = None
-        try:
-            await self._start()
-            group = getattr(manager.provisioner, "pgid", None)
-            yield
-        finally:
-            if self._giving_way is not None:
-                await self._giving_way
-            if self.km is not None:  # after a start that failed, nbclient has cleaned up
-                await self._async_cleanup_kernel()
-            _kill_group(group)
-
-    async def _start(self) -> None:
-        place = self._execution.place
-        try:
-            # What is written past ipykernel would reach the console with its secrets.
-            with (place.folder / "kernel.log").open("wb") as log:
-                await self.async_start_new_kernel(
-                    env=dict(place.environment),
-                    cwd=str(place.working_folder),
-                    stdout=log,
-                    stderr=log,
-                )
-            await self.async_start_new_kernel_client()
-        except (OSError, RuntimeError) as error:
-            text = f"the kernel did not start ({error}); run labkit doctor to see what is missing"
-            raise KernelUnavailable(text) from error
+    async def before_its_end(self) -> None:
+        """Let the kernel give way first, where it was asked to."""
+        if self._giving_way is not None:
+            await self._giving_way
 
     async def _run_cells(self) -> None:
         for index, cell in enumerate(self.nb.cells):
@@ -352,10 +320,3 @@ class KernelDriver(PapermillNotebookClient):  # type: ignore[misc]  # papermill 
 def _post(loop: asyncio.AbstractEventLoop, stop: Callable[[Ending], None], ending: Ending) -> None:
     with contextlib.suppress(RuntimeError):  # the loop is closed: the execution is over
         loop.call_soon_threadsafe(stop, ending)
-
-
-def _kill_group(group: int | None) -> None:
-    """End what the notebook left behind in its kernel's process group."""
-    if group is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)

@@ -16,11 +16,14 @@ from typing import Any, Final
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
-from labkit.batch import kernel_process
+from labkit.batch import kernel_process, provisioner
 from labkit.services import handover
 
 _NOT_FOR_KERNELS: Final = frozenset({"LABKIT_POSTGRES_URL", "LABKIT_REDIS_URL"})
 """A kernel is given its lease and nothing beyond it."""
+
+_QUIET: Final[Mapping[str, str]] = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+"""Without it the debugger warns on stderr about every frozen module."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class KernelPlace:
     environment: Mapping[str, str]
     """The whole environment of its process."""
     working_folder: Path
+    warm: Path | None = None
+    """Where a warm process listens that makes the kernel; without, it starts cold."""
 
 
 def kernel_environment(base: Mapping[str, str], handover_file: Path | None) -> dict[str, str]:
@@ -39,21 +44,32 @@ def kernel_environment(base: Mapping[str, str], handover_file: Path | None) -> d
 
     Without a lease the kernel takes one itself, and is left the URLs.
     """
-    # Without it the debugger warns on stderr about every frozen module.
-    environment = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", **base}
     if handover_file is None:
-        return environment
-    leased = {name: value for name, value in environment.items() if name not in _NOT_FOR_KERNELS}
-    return {**leased, handover.VARIABLE: str(handover_file)}
+        return {**_QUIET, **base}
+    return {**environment_without_services(base), handover.VARIABLE: str(handover_file)}
+
+
+def environment_without_services(base: Mapping[str, str]) -> dict[str, str]:
+    """The environment for what needs neither a lease nor services."""
+    kept = {name: value for name, value in base.items() if name not in _NOT_FOR_KERNELS}
+    return {**_QUIET, **kept}
 
 
 class _RunningInterpreter(KernelSpecManager):
     """Whatever a notebook calls its kernel, it is the interpreter that labkit is installed in."""
 
+    def __init__(self, warm: Path | None) -> None:
+        super().__init__()
+        self._warm = warm
+
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         launcher = ["-m", kernel_process.__name__, str(os.getpid())]
         argv = [sys.executable, *launcher, "-f", "{connection_file}"]
-        return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+        spec = KernelSpec(argv=argv, display_name=kernel_name, language="python")
+        if self._warm is not None:
+            chosen = {"provisioner_name": provisioner.NAME, "config": {"door": str(self._warm)}}
+            spec.metadata = {"kernel_provisioner": chosen}
+        return spec
 
 
 def kernel_manager(place: KernelPlace) -> AsyncKernelManager:
@@ -62,6 +78,6 @@ def kernel_manager(place: KernelPlace) -> AsyncKernelManager:
         "transport": "ipc",
         "ip": str(place.folder / "k"),
         "connection_file": str(place.folder / "connection.json"),
-        "kernel_spec_manager": _RunningInterpreter(),
+        "kernel_spec_manager": _RunningInterpreter(place.warm),
     }
     return AsyncKernelManager(**options)

@@ -11,7 +11,7 @@ import errno
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from papermill.exceptions import PapermillExecutionError
 import labkit
 from labkit.batch.bench import Bench
 from labkit.batch.execution import GRACE_S, Ended, Execution
-from labkit.batch.kernels import KernelPlace
+from labkit.batch.kernels import KernelPlace, environment_without_services
 from labkit.batch.plan import Job, Plan
 from labkit.batch.recorder import NotebookObserver, Recorder
 from labkit.batch.seal import finish_notebook, seal
@@ -48,6 +48,7 @@ from labkit.services.endpoints import Services
 from labkit.services.keeper import keep
 from labkit.services.leases import LeaseHolder
 from labkit.services.open import open_services, standing_servers
+from labkit.warm.owner import WarmProcess, warm_process
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _UNWRITABLE: Final = frozenset(
@@ -73,6 +74,8 @@ class RunSettings:
     """How long a kernel may take to give way after a deadline or an interrupt."""
     workers: int = 1
     """How many notebooks are executed at the same time; at least 1."""
+    cold: bool = False
+    """Whether each kernel is started on its own, and none is forked from a warm process."""
 
 
 async def run_plan(
@@ -205,10 +208,11 @@ class _Run:
     async def _work(self) -> None:
         settings = self._settings
         async with (
+            keep() as keeper,
+            self._warmth(keeper.folder) as warm,
             open_services(
                 settings.environment, cache=settings.cache, allow_hosts=settings.allow_hosts
             ) as services,
-            keep() as keeper,
             LeaseHolder(services) as holder,
         ):
             self._meet(services)
@@ -219,9 +223,22 @@ class _Run:
                 folder=keeper.folder,
                 environment=settings.environment,
                 working_folder=settings.working_folder,
+                warm=warm,
             )
             with _writing_to(self._folder):
                 await self._work_side_by_side(bench)
+
+    @contextlib.asynccontextmanager
+    async def _warmth(self, folder: Path) -> AsyncIterator[WarmProcess | None]:
+        """The process that the kernels are forked from, which warms up beside what comes next."""
+        if self._settings.cold:
+            yield None
+            return
+        environment = environment_without_services(self._settings.environment)
+        async with warm_process(
+            folder, environment=environment, working_folder=self._settings.working_folder
+        ) as warm:
+            yield warm
 
     async def _work_side_by_side(self, bench: Bench) -> None:
         """Execute the notebooks, several at a time, each begun in its turn.

@@ -43,6 +43,7 @@ def prove(
     target: str | None,
     allow_hosts: Sequence[str],
     workers: int | None,
+    cold: bool,
 ) -> int:
     """Try the sabotages and tell what was shown, or list them; the proof's exit code.
 
@@ -64,7 +65,7 @@ def prove(
         if project:
             read_kept(project.proven)  # what nobody could add to is refused here
         sources = {job.name: digest(job.source) for job in plan.jobs}
-        settings = _settings(here, root, allow_hosts, workers)
+        settings = _settings(here, root, allow_hosts, workers, cold=cold)
         with progress(console(stderr=True), TrialLines()) as watch:
             running = run_plan(trials, settings, watch, beginning=[started], further=proof_reports)
             folder, result = asyncio.run(running)
@@ -88,7 +89,7 @@ def _plan(project: Project | None, areas: Sequence[str], target: str | None) -> 
 
 
 def _settings(
-    here: Path, root: Path, allow_hosts: Sequence[str], workers: int | None
+    here: Path, root: Path, allow_hosts: Sequence[str], workers: int | None, *, cold: bool
 ) -> RunSettings:
     variables = IsolatedEnvironment.of_process().as_mapping()
     return RunSettings(
@@ -98,6 +99,7 @@ def _settings(
         allow_hosts=tuple(allow_hosts),
         working_folder=root,
         workers=workers or os.cpu_count() or 1,
+        cold=cold,
     )
 
 

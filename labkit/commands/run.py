@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,7 +52,8 @@ def run(
     texts: Sequence[tuple[str, str]],
     raws: Sequence[tuple[str, str]],
     target: str | None,
-    workers: int,
+    workers: int | None,
+    cold: bool,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
@@ -78,7 +80,8 @@ def run(
         cache=default_cache(variables),
         allow_hosts=tuple(allow_hosts),
         working_folder=root,
-        workers=workers,
+        workers=workers or os.cpu_count() or 1,
+        cold=cold,
     )
     # A target of the project's own is imported as in the kernels.
     with importing_from(root), without_papermills_warnings():

@@ -1,0 +1,89 @@
+"""A process that imports everything once, and is forked for each request.
+
+Run by its owner as `python -m labkit.warm.process SOCKET`, it says one line when it listens there,
+and ends when its standard input does, with all that it made.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import os
+import runpy
+import socket
+import sys
+from typing import Final
+
+from labkit.warm.forks import Forks
+from labkit.warm.requests import Request
+from labkit.warm.state import renew
+
+MODULES: Final = (
+    # A kernel's, also those that it imports when it begins.
+    "IPython.core.completerlib",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "ipykernel.debugger",
+    "ipykernel.kernelapp",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "pdb",
+    "psutil",
+    "sqlite3",
+    "tornado.platform.asyncio",
+    # A notebook's, and those of the platform's processes.
+    "labkit.lab",
+    "labkit.reference.platform",
+    "labkit.reference.service",
+    "labkit.reference.configuration.running",
+)
+"""What is imported before the first fork."""
+
+
+def main() -> None:
+    """Be the warm process; in each fork, the program that was asked for."""
+    path = sys.argv[1]
+    owner = os.dup(sys.stdin.fileno())
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(path)
+        door.listen()
+        _warm_up()
+        gc.collect()
+        gc.freeze()  # what is never collected stays shared
+        print("warm", flush=True)  # noqa: T201 - the answer of this program
+        request = Forks(door, owner).serve()
+    if request is not None:
+        _become(request)
+
+
+def _become(request: Request) -> None:
+    """Be what was asked for, in a new process."""
+    renew(request.environment, request.folder)
+    sys.path[:] = request.search_path or sys.path
+    sys.argv = [request.module, *request.argv]
+    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+
+
+def _warm_up() -> None:
+    """Import what processes of the lab import, and use once what is slow at its first use."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's library would start a thread for each core
+    for name in MODULES:
+        importlib.import_module(name)
+    _draw_once()
+
+
+def _draw_once() -> None:
+    """Draw a figure with text as a kernel would, so that fonts are found and measured."""
+    pyplot = importlib.import_module("matplotlib.pyplot")  # not before the environment is set
+    pyplot.switch_backend("module://matplotlib_inline.backend_inline")
+    figure, axes = pyplot.subplots()
+    axes.plot([0, 1], label="0")
+    axes.legend()
+    for kind in ("png", "svg"):
+        figure.savefig(io.BytesIO(), format=kind)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
