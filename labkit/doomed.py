@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from labkit.detoured import Detours, detours
 from labkit.faults.flow import NOT_APPLIED
-from labkit.faults.processes import Victim, victim
+from labkit.faults.processes import Victim, victim_program
 from labkit.faults.turnstile import ServerName
 from labkit.judges.verdict import Verdict
 from labkit.services.endpoints import Lease
@@ -85,7 +85,7 @@ async def doomed_rename(
         # Never disarmed: when the block is left the connections are cut before what is held passes.
         turns = ways.turnstile()
         orders = {"lease": lease_to_json(ways.lease), "target": target, "user": user}
-        async with victim([sys.executable, "-m", "labkit.doomed"]) as process:
+        async with victim_program("labkit.doomed") as process:
             await process.tell(json.dumps(orders))
             await process.line(deadline_s=ready_s)
             turns.arm()

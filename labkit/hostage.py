@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from labkit.faults.processes import Victim, victim
+from labkit.faults.processes import Victim, victim_program
 from labkit.judges.verdict import Verdict
 from labkit.services.endpoints import Lease
 from labkit.services.handover import lease_from_json, lease_to_json
@@ -67,7 +67,7 @@ async def hostage(
     that user and added a message. Raises `InfrastructureError` when it does not come so far.
     """
     orders = {"lease": lease_to_json(lease), "target": target, "user": user}
-    async with victim([sys.executable, "-m", "labkit.hostage"]) as process:
+    async with victim_program("labkit.hostage") as process:
         await process.tell(json.dumps(orders))
         held = json.loads(await process.line(deadline_s=ready_s))
         yield Hostage(process, user=user, **held)

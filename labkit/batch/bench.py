@@ -23,6 +23,7 @@ from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.handover import Handover, write_handover
 from labkit.services.leases import LeaseHolder
 from labkit.targets.loading import load_target
+from labkit.warm import programs
 from labkit.warm.owner import WarmProcess
 
 
@@ -78,6 +79,8 @@ class Bench:
         file = folder / "handover.json"
         write_handover(file, Handover(lease, secrets))
         environment = kernel_environment(self._environment, file)
+        if warm is not None:
+            environment[programs.DOOR] = str(warm)
         return KernelPlace(folder, environment, self._working_folder, warm)
 
     async def _give_back(self, lease: Lease) -> None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import IO, Final
 
 from labkit.errors import InfrastructureError
+from labkit.warm.programs import Program, start_program
 
 _END_S: Final = 5.0
 _TAIL_CHARS: Final = 2_000
@@ -23,7 +24,7 @@ class Victim:
     end thereby learns that the owner is gone, however that died.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, complaints: IO[bytes]) -> None:
+    def __init__(self, process: Program, complaints: IO[bytes]) -> None:
         self._process = process
         self._complaints = complaints
 
@@ -78,10 +79,25 @@ async def victim(arguments: Sequence[str]) -> AsyncIterator[Victim]:
             stdout=asyncio.subprocess.PIPE,
             stderr=complaints,
         )
-        child = Victim(process, complaints)
-        try:
+        async with _killed_at_last(process, complaints) as child:
             yield child
-        finally:
-            await child.kill()
-            if process.stdin is not None:
-                process.stdin.close()
+
+
+@contextlib.asynccontextmanager
+async def victim_program(module: str) -> AsyncIterator[Victim]:
+    """The same, of a program of the lab's (`python -m module`)."""
+    with tempfile.TemporaryFile() as complaints:
+        process = await start_program(module, errors=complaints)
+        async with _killed_at_last(process, complaints) as child:
+            yield child
+
+
+@contextlib.asynccontextmanager
+async def _killed_at_last(process: Program, complaints: IO[bytes]) -> AsyncIterator[Victim]:
+    child = Victim(process, complaints)
+    try:
+        yield child
+    finally:
+        await child.kill()
+        if process.stdin is not None:
+            process.stdin.close()

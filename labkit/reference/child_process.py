@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import IO, Any, Final, Self
 from labkit.errors import InfrastructureError, Rejected, ServiceUnavailable
 from labkit.reference.owner import LONGEST_LINE_BYTES, whole_line
 from labkit.reference.tasks import end
+from labkit.warm.programs import Program, start_program
 
 _KILL_S: Final = 10.0
 _TAIL_BYTES: Final = 2_000
@@ -47,7 +47,7 @@ class ChildProcess:
     def __init__(
         self,
         name: str,
-        process: asyncio.subprocess.Process,
+        process: Program,
         log: IO[bytes],
         limits: ProcessLimits,
     ) -> None:
@@ -75,15 +75,7 @@ class ChildProcess:
         """
         log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", module),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # an interrupt of the owner's cell is not for it
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                limit=LONGEST_LINE_BYTES,
-            )
+            process = await start_program(module, errors=log, limit_bytes=LONGEST_LINE_BYTES)
         except BaseException:
             log.close()
             raise

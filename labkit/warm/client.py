@@ -72,6 +72,7 @@ class ForkedProcess:
             self.returncode = int((await _line(self._connection))["status"])
         except (OSError, EOFError, ValueError):  # the warm process is gone, and so is what it made
             self.returncode = -signal.SIGKILL
+        self._connection.close()
         return self.returncode
 
 
