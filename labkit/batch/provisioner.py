@@ -19,7 +19,7 @@ from labkit.warm.requests import Request
 NAME: Final = "labkit-warm"
 """The entry point of `jupyter_client.kernel_provisioners`."""
 
-_KERNEL: Final = "ipykernel_launcher"
+_KERNEL: Final = "labkit.batch.kernel_app"
 
 _log: Final = logging.getLogger(__name__)
 
