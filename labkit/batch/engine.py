@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +54,8 @@ class LabkitEngine(Engine):  # type: ignore[misc]  # papermill has no types
         Raises `KernelUnavailable` when no kernel starts and nbclient's `DeadKernelError` when it
         dies; an error in a cell is papermill's to raise, from the cell's output.
         """
-        manager = _Manager(nb, output_path=output_path, progress_bar=False)
+        book_keeping = _Manager if execution is None else _QuickManager
+        manager = book_keeping(nb, output_path=output_path, progress_bar=False)
         manager.notebook_start()
         try:
             with contextlib.ExitStack() as stack:
@@ -93,6 +95,19 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]  # papermill has
         for cell in pending:
             cell.metadata.papermill["status"] = self.PENDING
         self.save()
+
+
+class _QuickManager(_Manager):
+    """The same for a file of ours, into which a notebook is written at the cost of its text.
+
+    It is written twice a cell, and papermill checks, copies and indents it each time. The run does
+    so once, when the notebook is finished.
+    """
+
+    def save(self, **_options: object) -> None:
+        """Write the notebook's state."""
+        text = json.dumps(self.nb, ensure_ascii=False)
+        Path(self.output_path).write_text(text, encoding="utf-8")
 
 
 class KernelDriver(KernelOwner):

@@ -6,6 +6,7 @@ and ends when its standard input does, with all that it made.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -13,7 +14,9 @@ import os
 import runpy
 import socket
 import sys
-from typing import Final
+import threading
+import traceback
+from typing import Final, NoReturn
 
 from labkit.warm.forks import Forks
 from labkit.warm.requests import Request
@@ -54,15 +57,37 @@ def main() -> None:
         print("warm", flush=True)  # noqa: T201 - the answer of this program
         request = Forks(door, owner).serve()
     if request is not None:
-        _become(request)
+        _end(_become(request))
 
 
-def _become(request: Request) -> None:
-    """Be what was asked for, in a new process."""
+def _become(request: Request) -> int:
+    """Be what was asked for, in a new process; the status that it ends with."""
     renew(request.environment, request.folder)
     sys.path[:] = request.search_path or sys.path
     sys.argv = [request.module, *request.argv]
-    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        if ending.code is None or isinstance(ending.code, int):
+            return ending.code or 0
+        print(ending.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+        return 1
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end(status: int) -> NoReturn:
+    """End a fork as `multiprocessing` does: without taking apart all that was imported.
+
+    That would cost as much as all else that a short notebook does.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for the threads
+    atexit._run_exitfuncs()  # noqa: SLF001
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
 
 
 def _warm_up() -> None:
