@@ -13,11 +13,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
+from labkit.batch.ahead import LeasesAhead
 from labkit.batch.kernels import KernelPlace, kernel_environment
 from labkit.batch.plan import Job
 from labkit.batch.recorder import Recorder
-from labkit.errors import LabError, TargetError
+from labkit.errors import TargetError
 from labkit.journal import LeaseNote
 from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.handover import Handover, write_handover
@@ -28,7 +30,10 @@ from labkit.warm.owner import WarmProcess
 
 
 class Bench:
-    """Prepares the places of a run's notebooks, also of several at the same time."""
+    """Prepares the places of a run's notebooks, also of several at the same time.
+
+    To be entered with `async with`, which it leaves when all leases are given back.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class Bench:
         warm: WarmProcess | None = None,
     ) -> None:
         self._holder = holder
+        self._leases = LeasesAhead(holder, recorder)
         self._recorder = recorder
         self._folder = folder
         self._environment = environment
@@ -49,9 +55,21 @@ class Bench:
         self._warm = warm
         used = Counter(job.target for job in jobs)
         self._shared = {target for target, times in used.items() if times > 1}
+        self._to_come = Counter(self._source(job) for job in jobs)
         self._templates: dict[str, Lease | None] = {}
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._numbers = itertools.count(1)
+
+    async def __aenter__(self) -> Self:
+        await self._leases.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._leases.__aexit__()
+
+    def _source(self, job: Job) -> str | None:
+        """Whose template a job's lease is a copy of; None for an empty one."""
+        return job.target if job.target in self._shared else None
 
     @contextlib.asynccontextmanager
     async def place(self, job: Job) -> AsyncIterator[KernelPlace]:
@@ -60,10 +78,14 @@ class Bench:
         Raises `ServiceUnavailable` or `LeaseError` when there is no lease to be had. One that
         cannot be given back is told in the journal: its marker lets the next run remove it.
         """
+        source = self._source(job)
         template = None
-        if job.target is not None and job.target in self._shared:
-            template = await self._template(job.target, deadline_s=job.deadline_s)
-        lease = await self._holder.take(template=template)
+        if source is not None:
+            template = await self._template(source, deadline_s=job.deadline_s)
+        lease = await self._leases.take(template)
+        self._to_come[source] -= 1
+        if self._to_come[source] > 0:
+            self._leases.expect(template)
         # A socket's path is short, and a notebook's name need not be.
         folder = self._folder / f"kernel-{next(self._numbers)}"
         folder.mkdir(mode=0o700)
@@ -71,7 +93,7 @@ class Bench:
             warm = await self._warm.door() if self._warm else None
             yield self._handed_over(lease, folder, warm)
         finally:
-            await self._give_back(lease)
+            self._leases.give_back(lease)
 
     def _handed_over(self, lease: Lease, folder: Path, warm: Path | None) -> KernelPlace:
         secrets = secrets_of(lease)
@@ -82,13 +104,6 @@ class Bench:
         if warm is not None:
             environment[programs.DOOR] = str(warm)
         return KernelPlace(folder, environment, self._working_folder, warm)
-
-    async def _give_back(self, lease: Lease) -> None:
-        try:
-            await self._holder.give_back(lease)
-        except LabError as error:
-            text = f"lease {lease.id} was not given back: {error}; the next run removes it"
-            self._recorder.record(LeaseNote(time.time(), text))
 
     async def _template(self, target: str, *, deadline_s: float) -> Lease | None:
         """A lease with the target's schema in it; None when the notebook must say what is wrong."""

@@ -18,7 +18,7 @@ class KernelApp(IPKernelApp):
     def start(self) -> None:
         """Serve until the kernel is to end, and let the control thread come to its end first."""
         try:
-            super().start()
+            super().start()  # type: ignore[no-untyped-call]
         finally:
             self.control_thread.stop()
             self.control_thread.join()

@@ -226,7 +226,8 @@ class _Run:
                 warm=warm,
             )
             with _writing_to(self._folder):
-                await self._work_side_by_side(bench)
+                async with bench:
+                    await self._work_side_by_side(bench)
 
     @contextlib.asynccontextmanager
     async def _warmth(self, folder: Path) -> AsyncIterator[WarmProcess | None]:

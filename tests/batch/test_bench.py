@@ -33,9 +33,11 @@ async def bench_on(
     with (root / "journal.ndjson").open("a", encoding="utf-8") as file:
         recorder = Recorder(Journal(file), told.append)
         async with LeaseHolder(services) as holder:
-            yield Bench(
+            bench = Bench(
                 holder, recorder, jobs=planned, folder=root, environment={}, working_folder=root
             )
+            async with bench:
+                yield bench
 
 
 def jobs(root: Path, target: str, *names: str, deadline_s: float = 60.0) -> Sequence[Job]:
