@@ -15,7 +15,12 @@ import labkit
 
 ROOT: Final = Path(__file__).parent.parent
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-LOCKS: Final = ("requirements.txt", "requirements-dev.txt", "requirements-lab.txt")
+LOCKS: Final = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-lab.txt",
+    "requirements-benchmarks.txt",
+)
 BROUGHT: Final = {
     "labkit": "labkit",
     "notebooks": "labkit/project_files/notebooks",
@@ -55,6 +60,7 @@ def _asked_for(lock: str) -> set[str]:
         "requirements.txt": groups["build"],
         "requirements-dev.txt": groups["dev"],
         "requirements-lab.txt": groups["build"] + project["optional-dependencies"]["lab"],
+        "requirements-benchmarks.txt": groups["benchmarks"],
     }
     return _names(project["dependencies"] + further[lock])
 

@@ -1,0 +1,1 @@
+"""What labkit costs beside other ways to execute the same notebooks: `python -m benchmarks`."""

@@ -1,0 +1,98 @@
+"""`python -m benchmarks`: measure everything, and print it as Markdown.
+
+It takes some minutes a round, and means something on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import click
+
+from benchmarks.compare import in_turns
+from benchmarks.contenders import lab_contenders, plain_contenders
+from benchmarks.execute import warm_ground
+from benchmarks.growth import checks, growth
+from benchmarks.machine import describe_machine
+from benchmarks.picture import ratio_picture
+from benchmarks.results import Results
+from benchmarks.services import time_services
+from benchmarks.table import page_with, section
+from labkit.services.embedded import embedded_services
+from labkit.services.given import POSTGRES_URL, REDIS_URL
+
+ROOT: Final = Path(__file__).parent.parent
+FEW_AND_MANY: Final = (20, 200)
+
+
+def plain_environment(cache: Path) -> dict[str, str]:
+    """The environment of the process without settings of labkit, and with a cache."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("LABKIT_")}
+    return {**kept, "LABKIT_CACHE_DIR": str(cache)}
+
+
+async def measure(rounds: int, cache: Path) -> Results:
+    """Everything, on servers that are started for it."""
+    plain = sorted((ROOT / "benchmarks" / "notebooks").glob("*.ipynb"))
+    own = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    environment = plain_environment(cache)
+    async with embedded_services(cache, environment=environment) as services:
+        machine = describe_machine(ROOT, services)
+        served = {
+            **environment,
+            POSTGRES_URL: services.postgres.url.reveal(),
+            REDIS_URL: services.redis.url.reveal(),
+        }
+        async with warm_ground() as ground:
+            by_plain = await in_turns(
+                plain_contenders(ground), plain, rounds=rounds, environment=environment, tell=_tell
+            )
+        by_lab = await in_turns(
+            lab_contenders(), own, rounds=rounds, environment=served, tell=_tell
+        )
+        turns = FEW_AND_MANY * rounds
+        by_checks = [await checks(count, environment=served) for count in turns]
+    by_executions = [await growth(plain[0], count, environment=environment) for count in turns]
+    return Results(
+        machine=machine,
+        plain=by_plain,
+        lab=by_lab,
+        services=await time_services(times=rounds, environment=environment),
+        growth=tuple(by_executions),
+        checks=tuple(by_checks),
+    )
+
+
+def keep(results: Results, root: Path) -> None:
+    """Write them, their picture and their section of the README into the repository at `root`."""
+    folder, readme = root / "benchmarks", root / "README.md"
+    picture = ratio_picture(results)
+    shown = f"{section(results)}\n![{picture.words}](benchmarks/ratios.svg)\n"
+    page = page_with(readme.read_text(encoding="utf-8"), shown)
+    results.write(folder / "results.json")
+    (folder / "ratios.svg").write_text(picture.svg, encoding="utf-8")
+    readme.write_text(page, encoding="utf-8")
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--write", is_flag=True, help="Keep the results in the repository and its README.")
+def main(rounds: int, write: bool) -> None:
+    """Measure everything in turns, and print it as Markdown."""
+    with tempfile.TemporaryDirectory(prefix="labkit-benchmark-") as cache:
+        results = asyncio.run(measure(rounds, Path(cache)))
+    click.echo(section(results))
+    if write:
+        keep(results, ROOT)
+
+
+if __name__ == "__main__":
+    main()
