@@ -9,6 +9,7 @@ type keep it in the file, and that is where results are read from.
 from __future__ import annotations
 
 import enum
+import functools
 import math
 import types
 import typing
@@ -192,7 +193,7 @@ def from_json(made: type[_T], value: object) -> _T:
     """
     if not isinstance(value, Mapping) or not is_dataclass(made):
         raise RecordError(f"{made.__name__} must be read from a JSON object, not {value!r:.80}")
-    hints = typing.get_type_hints(made)
+    hints = _hints(made)
     names = [field.name for field in fields(made)]
     if set(value) != set(names):
         odd = sorted(set(map(str, value)) ^ set(names))
@@ -200,6 +201,12 @@ def from_json(made: type[_T], value: object) -> _T:
         raise RecordError(f"{made.__name__} has missing or unknown members: {told}")
     members = {name: _member(hints[name], value[name], made, name) for name in names}
     return typing.cast(_T, made(**members))
+
+
+@functools.cache
+def _hints(made: type) -> Mapping[str, Any]:
+    """The types of its fields, which `typing` evaluates anew each time that it is asked."""
+    return typing.get_type_hints(made)
 
 
 def _member(hint: Any, value: object, made: type, name: str) -> object:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from labkit.errors import InfrastructureError, UsageError
-from labkit.reports.html import index_html, notebook_html, page_name
+from labkit.reports.html import Pages, page_name
 from labkit.reports.junit import junit_xml
 from labkit.reports.read import read_run
 from labkit.reports.results import RunResult
@@ -48,9 +48,10 @@ def _reports(run: RunResult) -> Iterator[tuple[str, bytes]]:
     if run.proof is None:  # to CI, what a proof wants red would be a failure
         yield "junit.xml", junit_xml(run)
         yield "summary.md", encoded(summary_md(run))
+    pages = Pages(run)
     for notebook in run.notebooks:
-        yield page_name(notebook), encoded(notebook_html(run, notebook))
-    yield "index.html", encoded(index_html(run))
+        yield page_name(notebook), encoded(pages.notebook(notebook))
+    yield "index.html", encoded(pages.index())
 
 
 def encoded(text: str) -> bytes:

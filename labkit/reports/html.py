@@ -6,6 +6,7 @@ escape by default; the one exception is `markup.Html`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,38 +66,53 @@ def page_name(notebook: NotebookResult) -> str:
     return f"{name}.html" if name.casefold() != "index" else f"{name}.notebook.html"
 
 
-def index_html(run: RunResult) -> str:
-    """The page of the run: its verdict, what is red, every check, and what it stands on."""
-    return (
-        templates()
-        .get_template("index.html")
-        .render(
+class Pages:
+    """Makes the pages of one run; what they have in common is made once."""
+
+    def __init__(self, run: RunResult) -> None:
+        self._run = run
+        self._templates = templates()
+        self._python = functools.cache(python)  # trials of one notebook have the same cells
+
+    def index(self) -> str:
+        """The page of the run: its verdict, what is red, every check, and what it stands on."""
+        run = self._run
+        return self._templates.get_template("index.html").render(
             run=run,
             books={notebook.name: notebook for notebook in run.notebooks},
             troubles=troubles(run) if run.proof is None else (),
             libraries=libraries(run),
             notes=tuple(dict.fromkeys((*run.notes, *_service_notes(run)))),
         )
-    )
 
-
-def notebook_html(run: RunResult, notebook: NotebookResult) -> str:
-    """The page of a notebook: the executed document, each check as a section of it."""
-    document = notebook.document
-    return (
-        templates()
-        .get_template("notebook.html")
-        .render(
-            run=run,
+    def notebook(self, notebook: NotebookResult) -> str:
+        """The page of a notebook: the executed document, each check as a section of it."""
+        document = notebook.document
+        return self._templates.get_template("notebook.html").render(
+            run=self._run,
             notebook=notebook,
             parameters=parameters(document) if document else (),
             value=_business_value(document, notebook) if document else None,
-            parts=tuple(_parts(document, notebook)) if document else (),
+            parts=tuple(self._parts(document, notebook)) if document else (),
             homeless=tuple(check for check in notebook.checks if check.cell is None),
-            sabotage=_sabotage(run, notebook),
-            known=_known(run, notebook),
+            sabotage=_sabotage(self._run, notebook),
+            known=_known(self._run, notebook),
         )
-    )
+
+    def _parts(self, document: Document, notebook: NotebookResult) -> Iterator[_Part]:
+        for cell in document.cells:
+            if _VALUE_TAG in cell.tags or not cell.source.strip():
+                continue
+            source = _without_title(cell.source, notebook.title)
+            checks = tuple(check for check in notebook.checks if check.cell == cell.index)
+            yield _Part(
+                cell=cell,
+                prose=markdown(source) if cell.kind is CellKind.MARKDOWN else None,
+                code=self._python(cell.source) if cell.kind is CellKind.CODE else None,
+                summary=_summary(cell, checks),
+                checks=checks,
+                outputs=tuple(_shown(cell.outputs)),
+            )
 
 
 def _sabotage(run: RunResult, notebook: NotebookResult) -> Sabotage | None:
@@ -173,22 +189,6 @@ def _without_title(source: str, title: str) -> str:
     """The Markdown without the notebook's title, which the page shows itself."""
     first, _, rest = source.lstrip().partition("\n")
     return rest if first.strip() == f"# {title}" else source
-
-
-def _parts(document: Document, notebook: NotebookResult) -> Iterator[_Part]:
-    for cell in document.cells:
-        if _VALUE_TAG in cell.tags or not cell.source.strip():
-            continue
-        source = _without_title(cell.source, notebook.title)
-        checks = tuple(check for check in notebook.checks if check.cell == cell.index)
-        yield _Part(
-            cell=cell,
-            prose=markdown(source) if cell.kind is CellKind.MARKDOWN else None,
-            code=python(cell.source) if cell.kind is CellKind.CODE else None,
-            summary=_summary(cell, checks),
-            checks=checks,
-            outputs=tuple(_shown(cell.outputs)),
-        )
 
 
 def _summary(cell: Cell, checks: tuple[CheckResult, ...]) -> str:

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_output
 
 from labkit.journal import Ending
 from labkit.records import CheckRecord, Expectation, Outcome, record_to_json
-from labkit.reports.html import index_html, notebook_html, page_name
+from labkit.reports.html import Pages, page_name
 from labkit.reports.read import read_run
 from labkit.tables import MEDIA_TYPE as TABLE_MEDIA_TYPE
 from tests.reports.pages import Page
@@ -56,12 +56,12 @@ HOSTILE = [
 def page_of(folder: RunFolder) -> Page:
     """The page of the folder's notebook."""
     run = read_run(folder.write())
-    return Page(notebook_html(run, run.notebooks[0]))
+    return Page(Pages(run).notebook(run.notebooks[0]))
 
 
 def index_of(folder: RunFolder) -> Page:
     """The page of the folder's run."""
-    return Page(index_html(read_run(folder.write())))
+    return Page(Pages(read_run(folder.write())).index())
 
 
 def display(data: Mapping[str, object], **metadata: object) -> nbformat.NotebookNode:
@@ -221,7 +221,7 @@ class TestIndex:
         miss = replace(MISSES, actual="x" * 10_000)
         cells = [check_cell(name, Outcome.FAILED, (miss,)) for name in names]
         run = read_run(RunFolder(tmp_path, checks=names, cells=cells).write())
-        assert len(index_html(run).encode()) < 50_000
+        assert len(Pages(run).index().encode()) < 50_000
 
 
 class TestNotebookPage:
@@ -390,7 +390,7 @@ class TestNotebookPage:
             for part in (prose("Prose. " * 100), check_cell(name, facts=facts))
         ]
         run = read_run(RunFolder(tmp_path, checks=names, cells=cells).write())
-        assert len(notebook_html(run, run.notebooks[0]).encode()) < 200_000
+        assert len(Pages(run).notebook(run.notebooks[0]).encode()) < 200_000
 
 
 def test_what_a_check_needs_of_its_target(tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def _contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", [0, 1])
 def test_the_colours_can_be_told_apart(tmp_path: Path, scheme: int) -> None:
     """Every text colour stands out 4.5 to 1 from every ground it is set on, by light and dark."""
-    style = index_html(read_run(RunFolder(tmp_path, cells=[]).write()))
+    style = Pages(read_run(RunFolder(tmp_path, cells=[]).write())).index()
     blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[scheme]))
     code = ["keyword", "string", "number", "comment", "name"]

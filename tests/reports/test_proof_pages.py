@@ -10,7 +10,7 @@ import pytest
 from labkit.journal import CatchesKnown, Entry, ProofStarted, SecretFound
 from labkit.records import Outcome
 from labkit.reports.build import build_reports
-from labkit.reports.html import index_html, notebook_html
+from labkit.reports.html import Pages
 from labkit.reports.read import read_run
 from labkit.sabotage import Catch, KnownCatch, Sabotage, Trial
 from tests.reports.pages import Page
@@ -49,7 +49,7 @@ def folder(root: Path, *entries: Entry, outcome: Outcome = Outcome.PASSED) -> Ru
 def page_of(made: RunFolder) -> Page:
     """The page of the run's only notebook."""
     run = read_run(made.write())
-    return Page(notebook_html(run, run.notebooks[0]))
+    return Page(Pages(run).notebook(run.notebooks[0]))
 
 
 def words(page: Page) -> str:
@@ -91,7 +91,7 @@ def test_trial_says_what_it_was_tried_against(tmp_path: Path) -> None:
 
 def test_index_of_a_proof_leads_to_it(tmp_path: Path) -> None:
     """It does not call the reds of trials troubles."""
-    page = Page(index_html(read_run(folder(tmp_path, PROOF, outcome=Outcome.FAILED).write())))
+    page = Page(Pages(read_run(folder(tmp_path, PROOF, outcome=Outcome.FAILED).write())).index())
     assert "proof.html" in page.values("href")
     assert "What is not green" not in page.text
 
