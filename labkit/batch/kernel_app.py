@@ -15,6 +15,13 @@ class KernelApp(IPKernelApp):
     some five in a hundred, takes ten seconds to end.
     """
 
+    def init_gui_pylab(self) -> None:
+        """Connect matplotlib with the shell, also where it was imported before there was one."""
+        super().init_gui_pylab()  # type: ignore[no-untyped-call]
+        inline = sys.modules.get("matplotlib_inline.backend_inline")
+        if inline is not None:
+            inline._enable_matplotlib_integration()  # noqa: SLF001 - what its import does
+
     def start(self) -> None:
         """Serve until the kernel is to end, and let the control thread come to its end first."""
         try:

@@ -43,6 +43,9 @@ MODULES: Final = (
 )
 """What is imported before the first fork."""
 
+INLINE: Final = "module://matplotlib_inline.backend_inline"
+"""How matplotlib draws in a kernel, unless the environment says otherwise."""
+
 
 def main() -> None:
     """Be the warm process; in each fork, the program that was asked for."""
@@ -93,15 +96,15 @@ def _end(status: int) -> NoReturn:
 def _warm_up() -> None:
     """Import what processes of the lab import, and use once what is slow at its first use."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's library would start a thread for each core
+    os.environ.setdefault("MPLBACKEND", INLINE)  # as a kernel does before matplotlib is imported
     for name in MODULES:
         importlib.import_module(name)
     _draw_once()
 
 
 def _draw_once() -> None:
-    """Draw a figure with text as a kernel would, so that fonts are found and measured."""
+    """Draw a figure with text, so that fonts are found and measured."""
     pyplot = importlib.import_module("matplotlib.pyplot")  # not before the environment is set
-    pyplot.switch_backend("module://matplotlib_inline.backend_inline")
     figure, axes = pyplot.subplots()
     axes.plot([0, 1], label="0")
     axes.legend()
