@@ -34,6 +34,7 @@ from labkit.services.given import POSTGRES_URL, REDIS_URL
 from labkit.services.open import standing_servers
 from labkit.services.probe import Probe, probe_postgres, probe_redis
 from labkit.services.urls import PostgresUrl, RedisUrl
+from labkit.warm.state import can_fork
 
 GET_JUPYTERLAB: Final = (
     "in a clone: pip install --require-hashes -r requirements-lab.txt, else: pip install"
@@ -163,9 +164,11 @@ def _python() -> Finding:
 
 def _kernel() -> Finding:
     try:
-        return Finding("kernel", State.GOOD, f"ipykernel {version('ipykernel')}")
+        told = f"ipykernel {version('ipykernel')}"
     except PackageNotFoundError:
         return Finding("kernel", State.MISSING, "ipykernel is not installed: pip install ipykernel")
+    start = "forked from a warm process" if can_fork() else "each started on its own"
+    return Finding("kernel", State.GOOD, f"{told}, {start}")
 
 
 def _engine() -> Finding:

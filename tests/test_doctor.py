@@ -1,8 +1,10 @@
 """What `labkit doctor` finds, on real servers."""
 
 import asyncio
+import sys
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,8 @@ def test_given_servers_are_named_as_what_they_are(
         assert "round trip" in finding.details[0]
     assert found["project"].state is State.NOTE
     assert all(finding.state is not State.MISSING for finding in found.values())
+    start = "forked from a warm process" if sys.platform == "linux" else "each started on its own"
+    assert found["kernel"].told == f"ipykernel {version('ipykernel')}, {start}"
 
 
 def test_servers_of_the_labs_own_are_tried(tmp_path: Path) -> None:
