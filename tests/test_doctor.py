@@ -1,8 +1,8 @@
 """What `labkit doctor` finds, on real servers."""
 
 import asyncio
-import sys
 import re
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
