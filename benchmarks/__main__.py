@@ -6,7 +6,6 @@ It takes some minutes a round, and means something on a machine that does nothin
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -22,17 +21,31 @@ from benchmarks.picture import ratio_picture
 from benchmarks.results import Results
 from benchmarks.services import time_services
 from benchmarks.table import page_with, section
+from labkit.environment import IsolatedEnvironment
+from labkit.errors import LabError
 from labkit.services.embedded import embedded_services
+from labkit.services.endpoints import Services
 from labkit.services.given import POSTGRES_URL, REDIS_URL
 
 ROOT: Final = Path(__file__).parent.parent
 FEW_AND_MANY: Final = (20, 200)
+PACKAGES: Final = (
+    *("labkit", "papermill", "nbmake", "pytest", "pytest-xdist", "nbclient", "ipykernel"),
+    *("jupyter-client", "matplotlib", "asyncpg", "redis", "websockets"),
+)
 
 
 def plain_environment(cache: Path) -> dict[str, str]:
     """The environment of the process without settings of labkit, and with a cache."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("LABKIT_")}
+    variables = IsolatedEnvironment.of_process().as_mapping()
+    kept = {name: text for name, text in variables.items() if not name.startswith("LABKIT_")}
     return {**kept, "LABKIT_CACHE_DIR": str(cache)}
+
+
+def urls_of(services: Services) -> dict[str, str]:
+    """The variables that give the servers to a contender."""
+    urls = (services.postgres.url, services.redis.url)
+    return {POSTGRES_URL: urls[0].reveal(), REDIS_URL: urls[1].reveal()}
 
 
 async def measure(rounds: int, cache: Path) -> Results:
@@ -41,12 +54,8 @@ async def measure(rounds: int, cache: Path) -> Results:
     own = sorted((ROOT / "notebooks").glob("*.ipynb"))
     environment = plain_environment(cache)
     async with embedded_services(cache, environment=environment) as services:
-        machine = describe_machine(ROOT, services)
-        served = {
-            **environment,
-            POSTGRES_URL: services.postgres.url.reveal(),
-            REDIS_URL: services.redis.url.reveal(),
-        }
+        machine = describe_machine(ROOT, services, PACKAGES)
+        served = environment | urls_of(services)
         async with warm_ground() as ground:
             by_plain = await in_turns(
                 plain_contenders(ground), plain, rounds=rounds, environment=environment, tell=_tell
@@ -70,11 +79,11 @@ async def measure(rounds: int, cache: Path) -> Results:
 def keep(results: Results, root: Path) -> None:
     """Write them, their picture and their section of the README into the repository at `root`."""
     folder, readme = root / "benchmarks", root / "README.md"
+    results.write(folder / "results.json")
     picture = ratio_picture(results)
+    (folder / "ratios.svg").write_text(picture.svg, encoding="utf-8")
     shown = f"{section(results)}\n![{picture.words}](benchmarks/ratios.svg)\n"
     page = page_with(readme.read_text(encoding="utf-8"), shown)
-    results.write(folder / "results.json")
-    (folder / "ratios.svg").write_text(picture.svg, encoding="utf-8")
     readme.write_text(page, encoding="utf-8")
 
 
@@ -87,8 +96,11 @@ def _tell(text: str) -> None:
 @click.option("--write", is_flag=True, help="Keep the results in the repository and its README.")
 def main(rounds: int, write: bool) -> None:
     """Measure everything in turns, and print it as Markdown."""
-    with tempfile.TemporaryDirectory(prefix="labkit-benchmark-") as cache:
-        results = asyncio.run(measure(rounds, Path(cache)))
+    try:
+        with tempfile.TemporaryDirectory(prefix="labkit-benchmark-") as cache:
+            results = asyncio.run(measure(rounds, Path(cache)))
+    except LabError as error:
+        raise click.ClickException(str(error)) from error
     click.echo(section(results))
     if write:
         keep(results, ROOT)

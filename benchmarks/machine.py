@@ -6,21 +6,21 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from benchmarks.results import Machine
+from labkit.errors import UsageError
 from labkit.services.endpoints import Services
 
-_PACKAGES: Final = (
-    *("labkit", "papermill", "nbmake", "pytest", "pytest-xdist", "nbclient", "ipykernel"),
-    *("jupyter-client", "matplotlib", "asyncpg", "redis", "websockets"),
-)
 
+def describe_machine(repository: Path, services: Services, packages: Iterable[str]) -> Machine:
+    """What it is like now, with the versions of these packages.
 
-def describe_machine(repository: Path, services: Services) -> Machine:
-    """What it is like now; raises `CalledProcessError` where the folder is no clone."""
+    Raises `UsageError` where one of them is missing, and `CalledProcessError` where the folder is
+    no clone.
+    """
     servers = (services.postgres.version, services.redis.version)
     return Machine(
         date=datetime.now(UTC).date().isoformat(),
@@ -31,10 +31,18 @@ def describe_machine(repository: Path, services: Services) -> Machine:
         python=platform.python_version(),
         load=round(os.getloadavg()[0], 2),
         versions=(
-            *((name, importlib.metadata.version(name)) for name in _PACKAGES),
+            *((name, _version(name)) for name in packages),
             *((server.product, server.version) for server in servers),
         ),
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        text = f"{package} is not installed here; install requirements-benchmarks.txt first"
+        raise UsageError(text) from error
 
 
 def _git(repository: Path, *words: str) -> str:
