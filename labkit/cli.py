@@ -178,6 +178,17 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
 )
 @_workers_option
 @_cold_option
+@click.option(
+    "--mode",
+    type=click.Choice(["full", "fast_feedback"]),
+    default="full",
+    show_default=True,
+    help="fast_feedback: params/fast.yaml over the environment's, --failed-first and --fail-fast.",
+)
+@click.option("--fail-fast", is_flag=True, help="Begin no further notebook once one is red.")
+@click.option(
+    "--failed-first", is_flag=True, help="Begin with the notebooks that were red the last time."
+)
 def _run(**given: Any) -> int:
     """Execute notebooks and report what they found.
 

@@ -138,6 +138,8 @@ class Ending(enum.StrEnum):
     """The run was interrupted while this notebook ran."""
     NEVER_STARTED = "never-started"
     """The run ended before this notebook's turn."""
+    DESELECTED = "deselected"
+    """It was not begun, since the run was not asked for it, or not after another one was red."""
     NO_KERNEL = "no-kernel"
     """No kernel could be started."""
     NO_LEASE = "no-lease"

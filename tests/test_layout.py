@@ -71,9 +71,9 @@ def test_a_folder_that_cannot_be_made_is_told(source: Path, tmp_path: Path) -> N
 
 
 def test_what_labkit_brings_can_be_laid_out(tmp_path: Path) -> None:
-    """Its own notebooks are read as a project's; each environment and stress have their file."""
+    """Its own notebooks are read as a project's; each environment and overlay have their file."""
     lay_out(tmp_path, project_files())
     project = find_project(tmp_path)
     assert [read_notebook(path).name for path in project.project_notebooks()]
     names = sorted(path.stem for path in project.params.iterdir())
-    assert names == ["development", "production", "staging", "stress", "test"]
+    assert names == ["development", "fast", "production", "staging", "stress", "test"]

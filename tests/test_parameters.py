@@ -284,6 +284,22 @@ def test_params_for_stress_fit_the_declarations() -> None:
     assert values["runs_per_notified_user"] == 4
 
 
+def test_params_for_fast_feedback_are_smaller_than_those_of_test() -> None:
+    """An overlay for sizes of every area: each is known, fits, and is at most what `test` has."""
+    parameters = of_all_notebooks()
+    given = read_file(PARAMS / "fast.yaml", Letter.FILE, "fast")
+
+    values = {one.name: one.bind(parameters[one.name], "area") for one in given}
+    usual = {one.name: one.value for one in read_file(PARAMS / "test.yaml", Letter.FILE, "test")}
+    larger = {name for name, value in values.items() if not value <= usual[name]}  # type: ignore[operator]  # all are numbers
+    areas = [read_notebook(path) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+
+    assert larger == set()
+    assert [
+        area.name for area in areas if not values.keys() & {p.name for p in area.parameters}
+    ] == []
+
+
 def test_params_of_test_are_the_defaults() -> None:
     """`params/test.yaml` says what the notebooks say by themselves, apart from the target."""
     given = {one.name: one.value for one in read_file(PARAMS / "test.yaml", Letter.FILE, "test")}

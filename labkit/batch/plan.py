@@ -6,6 +6,7 @@ that is wrong with either is told at once.
 
 from __future__ import annotations
 
+import enum
 import itertools
 import math
 import re
@@ -29,6 +30,19 @@ PRODUCTION: Final = "production"
 
 ENVIRONMENTS: Final = ("test", "development", "staging")
 """What can be chosen as a run's environment."""
+
+
+class Mode(enum.StrEnum):
+    """How thorough a run is."""
+
+    FULL = "full"
+    FAST_FEEDBACK = "fast_feedback"
+    """Small sizes, what was red before begun first, and an end at the first red notebook."""
+
+    @property
+    def overlays(self) -> tuple[str, ...]:
+        """The files of `params/` that come after that of the environment."""
+        return ("fast",) if self is Mode.FAST_FEEDBACK else ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,14 @@ class Plan:
     run: RunID
     environment: str
     jobs: tuple[Job, ...]
+    """In the order of the report."""
+    turns: tuple[str, ...] = ()
+    """The jobs' names in the order in which they are begun; empty for the order of `jobs`."""
+
+    def in_turn(self) -> list[Job]:
+        """The jobs in the order in which they are begun."""
+        turn = {name: number for number, name in enumerate(self.turns)}
+        return sorted(self.jobs, key=lambda job: turn.get(job.name, len(turn)))
 
 
 def make_plan(
@@ -86,6 +108,7 @@ def make_plan(
     run: RunID,
     environment: str,
     deadline_s: float,
+    mode: Mode = Mode.FULL,
     files: Sequence[Path] = (),
     yamls: Sequence[str] = (),
     texts: Sequence[tuple[str, str]] = (),
@@ -93,8 +116,9 @@ def make_plan(
 ) -> Plan:
     """The plan for the selected notebooks, each an area's name or a path; none selects all areas.
 
-    In the project, `params/<environment>.yaml` comes first, then each of `files` (`-f`), `yamls`
-    (`-y`), `texts` (`-p`) and `raws` (`-r`); later ones win. A name in a file must be declared by a
+    In the project, `params/<environment>.yaml` comes first, then `params/fast.yaml` where the mode
+    is fast feedback, then each of `files` (`-f`), `yamls` (`-y`), `texts` (`-p`) and `raws` (`-r`);
+    later ones win. A name in a file must be declared by a
     notebook of the project, any other by one that is selected. `deadline_s` is for each notebook.
 
     Raises `NotebookError` or `ParameterError`, or `UsageError` where several kinds of faults meet:
@@ -105,7 +129,7 @@ def make_plan(
     all_were_read = not faults
     given = (
         Given("environment", environment, Letter.OPTION, Letter.OPTION.value),
-        *_read_environment_file(project, chosen, environment, faults),
+        *_read_project_files(project, chosen, (environment, *mode.overlays), faults),
         *_read_given(files, yamls, texts, raws, faults),
     )
     faults += _environment_faults(given)
@@ -202,25 +226,23 @@ def _read(selections: Iterable[_Selection], faults: list[UsageError]) -> Sequenc
     return chosen
 
 
-def _read_environment_file(
+def _read_project_files(
     project: Project | None,
     chosen: Sequence[_Chosen],
-    environment: str,
+    names: Sequence[str],
     faults: list[UsageError],
-) -> Sequence[Given]:
-    """What `params/<environment>.yaml` gives; nothing where no notebook of the project is run."""
-    if (
-        project is None
-        or environment not in ENVIRONMENTS
-        or not any(one.in_project for one in chosen)
-    ):
-        return ()
-    file = f"{environment}.yaml"
-    try:
-        return read_file(project.params / file, Letter.ENVIRONMENT, f"params/{file}")
-    except ParameterError as error:
-        faults.append(error)
-        return ()
+) -> Iterator[Given]:
+    """What these files of `params/` give; the first name is the environment's.
+
+    Nothing where that is none, or no notebook of the project is run.
+    """
+    if project is None or names[0] not in ENVIRONMENTS or not any(one.in_project for one in chosen):
+        return
+    for file in (f"{name}.yaml" for name in names):
+        try:
+            yield from read_file(project.params / file, Letter.ENVIRONMENT, f"params/{file}")
+        except ParameterError as error:
+            faults.append(error)
 
 
 def _read_given(

@@ -94,7 +94,8 @@ def _(entry: CheckKilled) -> Text:
 def _(entry: NotebookEnded) -> Text:
     if entry.ending is Ending.REACHED_THE_END:
         return Text(f"  {entry.notebook} reached its end in {entry.seconds:.1f} s", style="dim")
-    return Text(f"  {entry.notebook}: {entry.ending}: {entry.detail}", style="bold red")
+    style = "dim" if entry.ending is Ending.DESELECTED else "bold red"
+    return Text(f"  {entry.notebook}: {entry.ending}: {entry.detail}", style=style)
 
 
 @describe.register

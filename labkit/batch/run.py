@@ -42,7 +42,7 @@ from labkit.journal import (
 )
 from labkit.redaction import Redactor, secrets_in
 from labkit.reports.build import Further
-from labkit.reports.read import JOURNAL
+from labkit.reports.read import JOURNAL, read_outcome
 from labkit.reports.results import RunResult
 from labkit.services.endpoints import Services
 from labkit.services.keeper import keep
@@ -76,6 +76,8 @@ class RunSettings:
     """How many notebooks are executed at the same time; at least 1."""
     cold: bool = False
     """Whether each kernel is started on its own, and none is forked from a warm process."""
+    fail_fast: bool = False
+    """Whether no notebook is begun any more once one is red."""
 
 
 async def run_plan(
@@ -154,7 +156,8 @@ class _Run:
         self._settings = settings
         self._folder = folder
         self._recorder = recorder
-        self._waiting = list(plan.jobs)
+        self._waiting = plan.in_turn()
+        self._red: str | None = None
         self._cancelled = False
         self._going: asyncio.Future[None] | None = None
         self.failure: Exception | None = None
@@ -177,10 +180,16 @@ class _Run:
             self.failure = error
             told = f"labkit itself failed with {type(error).__name__}: {error}"
             self._record(InfrastructureFailed(time.time(), told))
+        ending, text = self._why_not_begun()
         for job in self._waiting:
-            text = "the run ended before this notebook's turn"
-            ended = (job.name, Ending.NEVER_STARTED, text, None, 0.0)
-            self._record(NotebookEnded(time.time(), *ended))
+            self._record(NotebookEnded(time.time(), job.name, ending, text, None, 0.0))
+
+    def _why_not_begun(self) -> tuple[Ending, str]:
+        """What is to be said of those that still wait when the run is over."""
+        if self._red is None or self._cancelled:
+            return Ending.NEVER_STARTED, "the run ended before this notebook's turn"
+        text = f"{self._red} was red, and the run stops at the first red notebook"
+        return Ending.DESELECTED, text
 
     def _record(self, entry: Entry) -> None:
         self._recorder.record(entry)
@@ -256,8 +265,11 @@ class _Run:
                 raise errors.exceptions[0] from errors
 
     async def _work_off(self, bench: Bench, threads: Executor) -> None:
-        while self._waiting:
-            await self._run_job(bench, self._waiting.pop(0), threads)
+        while self._waiting and self._red is None:
+            job = self._waiting.pop(0)
+            await self._run_job(bench, job, threads)
+            if self._settings.fail_fast and not read_outcome(self._folder, job.name).is_green:
+                self._red = job.name
 
     def _meet(self, services: Services) -> None:
         urls = (services.postgres.url, services.redis.url)

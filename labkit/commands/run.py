@@ -8,13 +8,15 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
-from labkit.batch.plan import Plan, make_plan
+from labkit.batch.order import in_turn
+from labkit.batch.plan import Mode, Plan, make_plan
 from labkit.batch.progress import progress
 from labkit.batch.run import RunSettings, run_plan
 from labkit.commands.console import console, near
@@ -30,6 +32,7 @@ from labkit.prove.pages import proof_reports
 from labkit.record_view import SYMBOLS
 from labkit.records import Outcome
 from labkit.reports.build import LATEST, build_reports
+from labkit.reports.past import read_past
 from labkit.reports.read import JOURNAL
 from labkit.reports.results import RunResult
 from labkit.reports.texts import gist, verdict
@@ -54,6 +57,9 @@ def run(
     target: str | None,
     workers: int | None,
     cold: bool,
+    mode: str,
+    fail_fast: bool,
+    failed_first: bool,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
@@ -61,27 +67,35 @@ def run(
     """
     here = Path.cwd()
     project = nearest_project(here)
+    is_fast = Mode(mode) is Mode.FAST_FEEDBACK
+    at_once = workers or os.cpu_count() or 1
+    outputs = output_root or outputs_of(here)
     plan = make_plan(
         project,
         selections,
         run=RunID.new(),
         environment=environment,
         deadline_s=deadline_s,
+        mode=Mode(mode),
         files=files,
         yamls=yamls,
         texts=texts,
         raws=raws if target is None else (*raws, ("target", target)),
     )
+    plan = _with_turns(
+        plan, outputs, longest_first=at_once > 1, failed_first=failed_first or is_fast
+    )
     root = project.root if project else here
     variables = IsolatedEnvironment.of_process().as_mapping()
     settings = RunSettings(
-        output_root=output_root or outputs_of(here),
+        output_root=outputs,
         environment=variables,
         cache=default_cache(variables),
         allow_hosts=tuple(allow_hosts),
         working_folder=root,
-        workers=workers or os.cpu_count() or 1,
+        workers=at_once,
         cold=cold,
+        fail_fast=fail_fast or is_fast,
     )
     # A target of the project's own is imported as in the kernels.
     with importing_from(root), without_papermills_warnings():
@@ -92,6 +106,15 @@ def run(
             folder, result = asyncio.run(running)
     _tell(result, folder, console())
     return result.exit_code
+
+
+def _with_turns(plan: Plan, outputs: Path, *, longest_first: bool, failed_first: bool) -> Plan:
+    """The plan with the order in which its notebooks are begun."""
+    if not (longest_first or failed_first):
+        return plan
+    past = read_past(outputs, [job.written for job in plan.jobs])
+    turns = in_turn(plan.jobs, past, longest_first=longest_first, failed_first=failed_first)
+    return replace(plan, turns=turns)
 
 
 def _known(project: Project | None, plan: Plan) -> Sequence[CatchesKnown]:

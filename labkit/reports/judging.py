@@ -52,7 +52,9 @@ _UNFINISHED: Final[Mapping[Ending | None, tuple[str, str]]] = types.MappingProxy
 
 _UNFINISHED_OTHERWISE: Final = ("no-record", "this check started and left no record")
 
-_NEVER_EXECUTED: Final = frozenset({None, Ending.NEVER_STARTED, Ending.NO_KERNEL, Ending.NO_LEASE})
+_NEVER_EXECUTED: Final = frozenset(
+    {None, Ending.NEVER_STARTED, Ending.DESELECTED, Ending.NO_KERNEL, Ending.NO_LEASE}
+)
 """The endings after which an executed notebook may rightly be missing."""
 
 _ONLY_UNKNOWN: Final = frozenset({Ending.CANCELLED, Ending.DEADLINE, Ending.NEVER_STARTED})
@@ -161,7 +163,11 @@ def _unfinished(check: PlannedCheck, testimony: _Testimony, witnessed: Witnessed
 
 
 def _never_ran(check: PlannedCheck, witnessed: Witnessed, read: Document | Problem) -> CheckResult:
-    ending = witnessed.ended.ending if witnessed.ended else None
+    ended = witnessed.ended
+    ending = ended.ending if ended else None
+    if ended and ending is Ending.DESELECTED:
+        told = (Outcome.DESELECTED, "fail-fast", ended.detail)
+        return CheckResult(check.name, check.claim, *told)
     if isinstance(read, Problem) and ending not in _NEVER_EXECUTED:
         return CheckResult(check.name, check.claim, Outcome.UNKNOWN, read.reason, read.detail)
     detail = "declared in the notebook, but its cell never ran"
@@ -198,6 +204,10 @@ def _problems(
         yield read
     if ended is None:
         yield Problem(Outcome.UNKNOWN, "cut-off", "the run was cut off before this notebook's end")
+    elif ended.ending is Ending.DESELECTED:
+        if isinstance(read, Document):
+            detail = "the run says that it left this notebook out, but it was executed"
+            yield Problem(Outcome.BROKEN, ended.ending.value, detail)
     elif ended.ending is not Ending.REACHED_THE_END:
         yield from _problem_of_the_ending(plan, testimony, witnessed, ended)
     elif isinstance(read, Document):

@@ -68,7 +68,7 @@ def read_run(folder: Path) -> RunResult:
     Raises `UsageError` when the folder has no journal or the journal cannot be read. A notebook
     that is missing, unreadable or withheld is part of the result, not an error.
     """
-    story = _Story(tuple(_entries(folder)))
+    story = _Story(_entries(folder))
     notebooks = tuple(_read_notebook(folder, plan, story) for plan in story.started.notebooks)
     problems = tuple(_problems(story))
     return RunResult(
@@ -88,9 +88,16 @@ def read_run(folder: Path) -> RunResult:
     )
 
 
-def _entries(folder: Path) -> Sequence[Entry]:
+def read_outcome(folder: Path, notebook: str) -> Outcome:
+    """How one notebook of a run that still goes on ended; unknown before its end."""
+    story = _Story(_entries(folder))
+    plan = next(one for one in story.started.notebooks if one.name == notebook)
+    return _read_notebook(folder, plan, story).outcome
+
+
+def _entries(folder: Path) -> tuple[Entry, ...]:
     try:
-        entries = list(read_journal(folder / JOURNAL))
+        entries = tuple(read_journal(folder / JOURNAL))
     except OSError as error:
         raise UsageError(
             f"{folder} has no {JOURNAL} that can be read: give the folder of a run, such as "
@@ -101,7 +108,7 @@ def _entries(folder: Path) -> Sequence[Entry]:
             f"the journal of {folder} is damaged ({error}): run the notebooks again"
         ) from error
     if entries and all(isinstance(entry, SecretFound) for entry in entries):
-        return [_nothing_planned(folder), *entries]
+        return (_nothing_planned(folder), *entries)
     _refuse_bad_start(folder, entries)
     return entries
 

@@ -136,9 +136,9 @@ def totals(run: RunResult) -> str:
 def _green(run: RunResult) -> str:
     counts = dict(tally(run.checks))
     passed, skipped = counts[Outcome.PASSED], counts.get(Outcome.SKIPPED, 0)
-    if skipped:
-        return f"{passed} of {counted(passed + skipped, 'check')} passed, {skipped} skipped"
-    return f"{passed} of {counted(passed, 'check')} passed"
+    told = [f"{passed} of {counted(passed + skipped, 'check')} passed"]
+    others = (Outcome.SKIPPED, Outcome.DESELECTED)
+    return ", ".join(told + [f"{counts[kind]} {kind}" for kind in others if kind in counts])
 
 
 def _counts(run: RunResult, *, of_red: bool = False) -> list[str]:

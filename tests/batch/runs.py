@@ -13,7 +13,7 @@ from typing import Final
 
 from nbformat import NotebookNode
 
-from labkit.batch.plan import make_plan
+from labkit.batch.plan import Plan, make_plan
 from labkit.batch.run import RunSettings, run_plan
 from labkit.ids import RunID
 from labkit.journal import Entry
@@ -109,7 +109,15 @@ def run(
     workers: int = 1,
 ) -> Ran:
     """Run notebooks in this process, with `root` for their outputs."""
-    plan = make_plan(
+    plan = planned(*paths, deadline_s=deadline_s, texts=texts)
+    return run_planned(root, plan, environment=environment, workers=workers)
+
+
+def planned(
+    *paths: Path, deadline_s: float = 60.0, texts: tuple[tuple[str, str], ...] = ()
+) -> Plan:
+    """The plan of a run of these notebooks."""
+    return make_plan(
         None,
         [str(path) for path in paths],
         run=RunID.new(),
@@ -117,6 +125,17 @@ def run(
         deadline_s=deadline_s,
         texts=texts,
     )
+
+
+def run_planned(
+    root: Path,
+    plan: Plan,
+    *,
+    environment: Mapping[str, str],
+    workers: int = 1,
+    fail_fast: bool = False,
+) -> Ran:
+    """Run a plan in this process, with `root` for its outputs."""
     settings = RunSettings(
         output_root=root / "outputs",
         environment=environment,
@@ -125,6 +144,7 @@ def run(
         working_folder=root,
         grace_s=GRACE_S,
         workers=workers,
+        fail_fast=fail_fast,
     )
     return Ran(*asyncio.run(run_plan(plan, settings, _ignore)))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.batch.plan import Job, Plan, make_plan
+from labkit.batch.plan import Job, Mode, Plan, make_plan
 from labkit.errors import NotebookError, ParameterError, UsageError
 from labkit.ids import RunID
 from labkit.journal import PlannedCheck, PlannedNotebook
@@ -36,6 +36,7 @@ def plan(
     project: Project | None,
     *selections: str,
     environment: str = "test",
+    mode: Mode = Mode.FULL,
     files: Sequence[Path] = (),
     yamls: Sequence[str] = (),
     texts: Pairs = (),
@@ -48,6 +49,7 @@ def plan(
         run=RUN,
         environment=environment,
         deadline_s=60.0,
+        mode=mode,
         files=files,
         yamls=yamls,
         texts=texts,
@@ -103,6 +105,23 @@ def test_precedence(project: Project, tmp_path: Path) -> None:
     assert users(plan(project, "first", yamls=["users: 50"], texts=given)) == 61
     title = plan(project, "second", texts=[("title", "a")], raws=[("title", "7")])
     assert only(title).parameters["title"] == "7"
+
+
+def test_fast_feedback_has_small_sizes(project: Project, tmp_path: Path) -> None:
+    """`params/fast.yaml` comes over the environment's file, and what the user gives over both."""
+    fast = Mode.FAST_FEEDBACK
+    with pytest.raises(ParameterError, match=r"no file of parameters params/fast.yaml"):
+        plan(project, "first", mode=fast)
+    (project.params / "fast.yaml").write_text("users: 1")
+    assert dict(only(plan(project, "first", mode=fast)).parameters) == {
+        "environment": "test",
+        "users": 1,
+    }
+    given = plan(project, "first", mode=fast, texts=[("users", "7")])
+    assert only(given).parameters["users"] == 7
+    assert only(plan(project, "first")).parameters["users"] == 2
+    outside = write_with_parameters(tmp_path / "outside.ipynb", FIRST)
+    assert "users" not in only(plan(project, str(outside), mode=fast)).parameters
 
 
 def test_planned(project: Project) -> None:

@@ -57,6 +57,9 @@ STORY: dict[Entry, str] = {
     NotebookEnded(1.0, "book", Ending.KERNEL_DIED, "the kernel died in cell 3", 3, 3.0): (
         "  book: kernel-died: the kernel died in cell 3"
     ),
+    NotebookEnded(1.0, "rest", Ending.DESELECTED, "book was red", None, 0.0): (
+        "  rest: deselected: book was red"
+    ),
     InfrastructureFailed(1.0, "PostgreSQL does not answer"): "PostgreSQL does not answer",
     SecretFound(1.0, "book.ipynb", "line 3"): "book.ipynb held a secret and was withheld",
     RunEnded(1.0): "",

@@ -31,7 +31,7 @@ def declared(area: str) -> list[str]:
 
 
 def given(area: str, environment: str) -> dict[str, JsonValue]:
-    """What `params/` holds for an environment and this notebook declares."""
+    """What a file of `params/` holds and this notebook declares."""
     values = yaml.safe_load((ROOT / "params" / f"{environment}.yaml").read_text())
     own = {one.name for one in read_notebook(notebook_path(area)).parameters}
     return {name: value for name, value in values.items() if name in own}
@@ -45,13 +45,13 @@ def test_every_check_is_seen_to_fail(area: str) -> None:
     assert set(declared(area)) <= caught
 
 
-@pytest.mark.parametrize("environment", ["development", "staging"])
+@pytest.mark.parametrize("environment", ["development", "fast", "staging"])
 @of_each_area
 def test_reference_platform_passes_every_check(
     area: str, environment: str, variables: Mapping[str, str]
 ) -> None:
     """All declared checks pass where nothing is wrong, each once and with something compared."""
-    parameters = given(area, environment)
+    parameters = given(area, "test") | given(area, environment)
     executed = Notebook(notebook_path(area), variables).execute(Platform, parameters)
     assert executed.not_passed == {}, executed.details
     assert executed.ended == Ended(Ending.REACHED_THE_END)

@@ -191,6 +191,15 @@ class TestEndings:
         notebook = notebook_of(folder)
         assert (notebook.outcome, reasons(notebook)) == (Outcome.BROKEN, ["not-closed"])
 
+    def test_a_notebook_that_was_left_out(self, tmp_path: Path) -> None:
+        """Its checks are deselected for the reason that the run gives, and nothing is wrong."""
+        notebook = notebook_of(RunFolder(tmp_path, ending=Ending.DESELECTED, detail="first is red"))
+        (check,) = notebook.checks
+
+        assert told(check) == (Outcome.DESELECTED, "fail-fast")
+        assert check.detail == "first is red"
+        assert (notebook.outcome, reasons(notebook)) == (Outcome.DESELECTED, [])
+
     @pytest.mark.parametrize("ending", sorted(set(Ending) - {Ending.REACHED_THE_END}))
     def test_every_other_ending(self, tmp_path: Path, ending: Ending) -> None:
         """No other ending is ever green, though every check is and the lab says it closed."""

@@ -1,0 +1,65 @@
+"""How `labkit run` goes about it: in which order, how far, and which checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.journal import NotebookStarted, read_journal
+from labkit.services.endpoints import Services
+from tests.command_line import FAILING, PASSING, labkit, variables, write_project
+
+
+@pytest.fixture
+def given(tmp_path: Path, services: Services) -> Mapping[str, str]:
+    """Variables with which the command uses the servers of the tests."""
+    return variables(
+        tmp_path / "cache",
+        LABKIT_POSTGRES_URL=services.postgres.url.reveal(),
+        LABKIT_REDIS_URL=services.redis.url.reveal(),
+    )
+
+
+def results(project: Path) -> dict[str, Any]:
+    """What the last run says for machines."""
+    found: dict[str, Any] = json.loads((project / "outputs/latest/results.json").read_bytes())
+    return found
+
+
+def begun(project: Path) -> list[str]:
+    """The notebooks that the last run began, in that order."""
+    entries = read_journal(project / "outputs/latest/journal.ndjson")
+    return [entry.notebook for entry in entries if isinstance(entry, NotebookStarted)]
+
+
+def test_fast_feedback_begins_with_what_was_red_and_stops_there(
+    tmp_path: Path, given: Mapping[str, str]
+) -> None:
+    """Small sizes for the notebook that was red, and the others are not executed."""
+    project = write_project(tmp_path / "p", calm=PASSING, wild=FAILING, zen=PASSING)
+    (project / "params" / "fast.yaml").write_text("size: 1\n")
+    workers = ("--workers", "1")
+    assert labkit("run", *workers, folder=project, environment=given).returncode == 1
+    assert begun(project) == ["calm", "wild", "zen"]
+    fast = ("run", "--mode", "fast_feedback")
+    ended = labkit(*fast, *workers, folder=project, environment=given)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stdout.splitlines()[-1].startswith("1 check failed: it_fails · ")
+    assert begun(project) == ["wild"]
+    outcomes = {one["name"]: one["outcome"] for one in results(project)["notebooks"]}
+    assert outcomes == {"calm": "deselected", "wild": "failed", "zen": "deselected"}
+    executed = (project / "outputs/latest/wild.ipynb").read_text(encoding="utf-8")
+    assert "size = 1\\n" in executed
+
+
+def test_failed_first_leaves_nothing_out(tmp_path: Path, given: Mapping[str, str]) -> None:
+    """What was red is begun first, and all the rest after it."""
+    project = write_project(tmp_path / "p", calm=PASSING, wild=FAILING)
+    for options in ((), ("--failed-first",)):
+        ended = labkit("run", "--workers", "1", *options, folder=project, environment=given)
+        assert ended.returncode == 1, ended.stderr
+    assert begun(project) == ["wild", "calm"]
