@@ -45,6 +45,7 @@ FLOORS: Final = (
     ("targets",),
     ("faults",),
     ("services",),
+    ("warm",),
     ("judges",),
     (
         "checks",

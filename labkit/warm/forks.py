@@ -11,11 +11,12 @@ import os
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from labkit.errors import RecordError
+from labkit.errors import NotWarm, RecordError
 from labkit.warm.requests import STANDARD, Request, answer, receive_request
 from labkit.warm.state import die_with, why_not_to_fork
 
@@ -54,7 +55,7 @@ class Forks:
         self._door = door
         self._owner = owner
         self._forks: dict[int, _Fork] = {}
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # it has no descriptor, as event loops have
         for ready in (door, owner):
             self._selector.register(ready, selectors.EVENT_READ)
 
@@ -75,26 +76,25 @@ class Forks:
     def _admit(self) -> Request | None:
         """Serve one who asks; in the process that is made for it, what that is to be."""
         lease, _ = self._door.accept()
-        lease.settimeout(REQUEST_S)
         try:
-            request, descriptors = receive_request(lease)
+            request, descriptors = receive_request(lease, time.monotonic() + REQUEST_S)
         except (OSError, RecordError) as error:
             _refuse(lease, str(error))
             return None
         try:
-            if why := why_not_to_fork():
-                _refuse(lease, why)
-            elif self._fork(lease, descriptors):
-                return request
+            return request if self._fork(lease, descriptors) else None
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        return None
 
     def _fork(self, lease: socket.socket, descriptors: Sequence[int]) -> bool:
         """Make a process; whether this is it."""
         warm = os.getpid()
-        pid = os.fork()
+        try:
+            pid = _new_process()
+        except OSError as error:
+            _refuse(lease, str(error))
+            return False
         if pid == 0:
             os.setsid()
             die_with(warm)
@@ -112,7 +112,6 @@ class Forks:
 
     def _leave(self, lease: socket.socket) -> None:
         """In a new process: let go of all that is the warm one's."""
-        self._selector.close()
         self._door.close()
         os.close(self._owner)
         lease.close()
@@ -135,6 +134,13 @@ class Forks:
     def _end_all(self) -> None:
         for fork in list(self._forks.values()):
             self._end(fork)
+
+
+def _new_process() -> int:
+    """The pid of a fork of this process, and 0 in that; raises `OSError` where none can be made."""
+    if why := why_not_to_fork():
+        raise NotWarm(why)
+    return os.fork()
 
 
 def _refuse(lease: socket.socket, why: str) -> None:

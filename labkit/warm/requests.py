@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -43,18 +44,21 @@ def send_request(connection: socket.socket, request: Request, standard: Sequence
     """Send a request with copies of three descriptors; these stay the sender's."""
     line = json.dumps(asdict(request)).encode() + b"\n"
     sent = socket.send_fds(connection, [line[:_PORTION_BYTES]], standard)
-    connection.sendall(line[sent:])
+    if rest := line[sent:]:  # to send nothing fails, too, where it was refused already
+        connection.sendall(rest)
 
 
-def receive_request(connection: socket.socket) -> tuple[Request, Sequence[int]]:
+def receive_request(connection: socket.socket, deadline: float) -> tuple[Request, Sequence[int]]:
     """The request and its descriptors, which are the caller's to close.
 
-    Raises `RecordError` for anything else, and `OSError` when nothing comes in the socket's time.
+    `deadline` is on the monotonic clock. Raises `RecordError` for anything else, and `OSError` when
+    it has not come by then.
     """
     descriptors: list[int] = []
     try:
         line = b""
         while not line.endswith(b"\n"):
+            _wait_until(deadline, connection)
             line += (portion := _portion(connection, descriptors))
             if not portion or len(line) > LONGEST_BYTES:
                 break
@@ -65,20 +69,33 @@ def receive_request(connection: socket.socket) -> tuple[Request, Sequence[int]]:
         raise
 
 
+def _wait_until(deadline: float, connection: socket.socket) -> None:
+    """Let the connection wait as long; also one that always sends a little comes to its end."""
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("timed out")
+    connection.settimeout(left_s)
+
+
 def _portion(connection: socket.socket, descriptors: list[int]) -> bytes:
-    portion, received, _, _ = socket.recv_fds(connection, _PORTION_BYTES, len(STANDARD))
+    count = len(STANDARD)
+    portion, received, flags, _ = socket.recv_fds(connection, _PORTION_BYTES, count)
     descriptors += received
+    if flags & socket.MSG_CTRUNC or len(descriptors) > count:
+        raise RecordError(f"a request came with more than {count} descriptors")
     return portion
 
 
 def _request(line: bytes, descriptors: Sequence[int]) -> Request:
     if len(descriptors) != len(STANDARD):
         raise RecordError(f"a request came with {len(descriptors)} descriptors, not with 3")
+    if len(line) > LONGEST_BYTES:
+        raise RecordError(f"a request is longer than {LONGEST_BYTES} bytes")
     try:
         value = json.loads(line)
         lists = {name: tuple(value[name]) for name in ("argv", "search_path")}
         return Request(**{**value, **lists})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RecordError(f"a request cannot be read: {type(error).__name__}: {error}") from error
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_SIGNS: Final[Mapping[str, str]] = {
+    "anon_inode:[eventpoll]": "an event loop",
+    "anon_inode:[eventfd]": "a zmq context",
+}
+"""The kinds of descriptors that tell of what cannot be forked."""
 
 
 def can_fork() -> bool:
@@ -30,18 +35,10 @@ def why_not_to_fork() -> str:
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         return f"the warm process has {threads} threads, not one"
-    if _event_loop() is not None:
-        return "the warm process has an event loop"
-    zmq = sys.modules.get("zmq")
-    if zmq is not None and zmq.Context._instance is not None:  # noqa: SLF001 - nothing else tells
-        return "the warm process has a zmq context"
-    return ""
-
-
-def _event_loop() -> asyncio.AbstractEventLoop | None:
-    local = getattr(asyncio.get_event_loop_policy(), "_local", None)
-    loop: asyncio.AbstractEventLoop | None = getattr(local, "_loop", None)
-    return loop
+    with os.scandir("/proc/self/fd") as links:
+        kinds = {str(Path(link).readlink()) for link in links}
+    found = [sign for kind, sign in _SIGNS.items() if kind in kinds]
+    return f"the warm process has {found[0]}" if found else ""
 
 
 def die_with(parent: int) -> None:
@@ -58,12 +55,13 @@ def die_with(parent: int) -> None:
 def renew(environment: Mapping[str, str], folder: str) -> None:
     """Give a new process what is its own: environment, working folder, random numbers.
 
-    What asks the system each time needs nothing: uuid, secrets, tempfile. Texts are hashed as in
-    all other forks of the same process.
+    What asks the system each time needs nothing: uuid, secrets, names of temporary files. Texts are
+    hashed as in all other forks of the same process.
     """
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    tempfile.tempdir = None  # it is looked for once, by the environment
     os.chdir(folder)
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
