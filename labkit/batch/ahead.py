@@ -9,7 +9,7 @@ from typing import Self
 from labkit.batch.recorder import Recorder
 from labkit.errors import LabError
 from labkit.journal import LeaseNote
-from labkit.services.endpoints import Lease
+from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.leases import LeaseHolder
 
 
@@ -64,6 +64,8 @@ class LeasesAhead:
         except LabError as error:
             text = f"lease {lease.id} was not given back: {error}; the next run removes it"
             self._recorder.record(LeaseNote(time.time(), text))
+        else:
+            self._recorder.let_go(secrets_of(lease))
 
 
 def _key(template: Lease | None) -> str | None:

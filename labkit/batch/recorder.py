@@ -33,13 +33,31 @@ class Recorder:
         self._journal = journal
         self._watch = watch
         self._lock = threading.Lock()
+        self._ever: set[Secret] = set()
+        self._live: set[Secret] = set()
         self.redactor = Redactor(())
-        """Knows all secrets of the run so far."""
+        """Knows the secrets of the run that are worth anything just now."""
 
     def keep_secret(self, secrets: Iterable[Secret]) -> None:
         """Take these values out of all that is told from now on."""
         with self._lock:
-            self.redactor = self.redactor.joined(secrets)
+            self._live.update(secrets)
+            self._ever |= self._live
+            self.redactor = Redactor(self._live)
+
+    def let_go(self, secrets: Iterable[Secret]) -> None:
+        """These open nothing any more; who knows all that there ever were still knows them.
+
+        What is to be looked for in each text thus does not grow with the number of notebooks.
+        """
+        with self._lock:
+            self._live.difference_update(secrets)
+            self.redactor = Redactor(self._live)
+
+    def knowing_all(self) -> Redactor:
+        """Knows all secrets that the run ever had."""
+        with self._lock:
+            return Redactor(self._ever)
 
     def record(self, entry: Entry) -> None:
         """Write one entry and show it."""
@@ -54,7 +72,7 @@ def _cleaned(entry: Entry, redactor: Redactor) -> Entry:
     match entry:
         case RunStarted():
             planned = tuple(_cleaned_plan(notebook, redactor) for notebook in entry.notebooks)
-            return replace(entry, notebooks=planned)
+            return replace(entry, notebooks=planned, options=redactor.text(entry.options))
         case NotebookEnded() | InfrastructureFailed():
             return replace(entry, detail=redactor.text(entry.detail))
         case LeaseNote():

@@ -61,9 +61,9 @@ def seal(folder: Path, recorder: Recorder, further: Further | None = None) -> Ru
 
 
 def _withhold(folder: Path, paths: list[Path], recorder: Recorder) -> bool:
-    found = False
+    found, redactor = False, recorder.knowing_all()
     for path in paths:
-        findings = scan(path, recorder.redactor)
+        findings = scan(path, redactor)
         if findings:
             found = True
             where = _where(findings)

@@ -130,3 +130,12 @@ def test_records_become_entries() -> None:
         CheckEnded(at[1], "book", "one", Outcome.FAILED, "why", 2.5),
         CheckKilled(at[2], "book", "one", 30.0),
     ]
+
+
+def test_what_opens_nothing_any_more_is_still_looked_for_at_the_end() -> None:
+    """A secret that was let go is not searched in every text, but the last look knows it."""
+    told = Told("kept-for-good", SECRET)
+    told.recorder.let_go([Secret(SECRET)])
+    told.recorder.record(LeaseNote(0.0, f"kept-for-good and {SECRET}"))
+    assert told.written == [LeaseNote(0.0, f"*** and {SECRET}")]
+    assert told.recorder.knowing_all().text(f"kept-for-good and {SECRET}") == "*** and ***"
