@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from labkit.reference.sabotage import (
@@ -15,9 +16,10 @@ from labkit.reference.sabotage import (
     schema,
     titles,
 )
+from labkit.reference.sabotage.downstream import DOWNSTREAM
 from labkit.sabotage import Sabotage
 
-SABOTAGES: Final[tuple[Sabotage, ...]] = (
+_OF_EACH_AREA: Final = (
     *agents.SABOTAGES,
     *notifications.SABOTAGES,
     *contexts.SABOTAGES,
@@ -27,4 +29,8 @@ SABOTAGES: Final[tuple[Sabotage, ...]] = (
     *titles.SABOTAGES,
     *configuration.SABOTAGES,
     *routing.SABOTAGES,
+)
+
+SABOTAGES: Final[tuple[Sabotage, ...]] = tuple(
+    replace(one, may=(*one.may, *DOWNSTREAM.get(one.name, ()))) for one in _OF_EACH_AREA
 )

@@ -13,6 +13,7 @@ import pytest
 
 from labkit.notebook import read_notebook
 from labkit.reference import Platform, sabotage
+from labkit.reference.sabotage.downstream import DOWNSTREAM
 from labkit.reference.schema import Schema
 from labkit.services.endpoints import Lease
 from labkit.targets.loading import load_sabotages, load_target
@@ -51,6 +52,14 @@ def test_every_sabotage_is_a_target() -> None:
 def test_every_faulty_platform_is_in_the_catalogue() -> None:
     """None is made and never tried."""
     assert sorted(one.target for one in load_sabotages(REFERENCE)) == sorted(faulty_platforms())
+
+
+def test_what_is_downstream_lies_in_other_areas() -> None:
+    """What a fault does to the checks of its own area stands where the fault is made."""
+    areas = declared()
+    own = {one.name: one.area for one in load_sabotages(REFERENCE)}
+    for name, checks in DOWNSTREAM.items():
+        assert own[name] not in {areas[check] for check in checks}
 
 
 def test_every_sabotage_concerns_checks_that_there_are() -> None:
