@@ -179,6 +179,12 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
 @_workers_option
 @_cold_option
 @click.option(
+    "-k",
+    "expression",
+    metavar="EXPRESSION",
+    help="Execute the checks whose name, or notebook's, fits: 'rollback and not cache'.",
+)
+@click.option(
     "--mode",
     type=click.Choice(["full", "fast_feedback"]),
     default="full",

@@ -26,6 +26,8 @@ class PlannedCheck:
 
     name: str
     claim: str
+    is_selected: bool = True
+    """Whether it is to be executed."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class RunStarted:
     labkit: str
     environment: str
     notebooks: tuple[PlannedNotebook, ...]
+    options: str = ""
+    """What was asked for beside notebooks and parameters, such as `--fail-fast -k rollback`."""
 
 
 @dataclass(frozen=True)

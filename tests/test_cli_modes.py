@@ -11,7 +11,7 @@ import pytest
 
 from labkit.journal import NotebookStarted, read_journal
 from labkit.services.endpoints import Services
-from tests.command_line import FAILING, PASSING, labkit, variables, write_project
+from tests.command_line import FAILING, PASSING, labkit, labkit_here, variables, write_project
 
 
 @pytest.fixture
@@ -54,6 +54,37 @@ def test_fast_feedback_begins_with_what_was_red_and_stops_there(
     assert outcomes == {"calm": "deselected", "wild": "failed", "zen": "deselected"}
     executed = (project / "outputs/latest/wild.ipynb").read_text(encoding="utf-8")
     assert "size = 1\\n" in executed
+
+
+def test_the_checks_that_are_asked_for_are_run_and_the_others_are_not(
+    tmp_path: Path, given: Mapping[str, str]
+) -> None:
+    """The verdict counts what was asked for, and the report tells the expression."""
+    project = write_project(tmp_path / "p", calm=PASSING, wild=FAILING)
+    ended = labkit("run", "-k", "holds and not wild", folder=project, environment=given)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("1 of 1 check passed, 1 deselected · ")
+    assert results(project)["options"] == "-k 'holds and not wild'"
+    page = (project / "outputs/latest/index.html").read_text(encoding="utf-8")
+    assert "<dd>-k &#x27;holds and not wild&#x27;</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("pool", "-k 'pool' selects no check of the"),
+        ("holds and", "-k 'holds and' cannot be read"),
+    ],
+)
+def test_a_selection_that_means_nothing_is_a_usage_error(
+    expression: str, told: str, tmp_path: Path
+) -> None:
+    """It is refused before anything starts."""
+    project = write_project(tmp_path / "p", calm=PASSING)
+    ended = labkit_here("run", "-k", expression, folder=project)
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith(f"Error: {told}")
+    assert not (project / "outputs").exists()
 
 
 def test_failed_first_leaves_nothing_out(tmp_path: Path, given: Mapping[str, str]) -> None:

@@ -60,6 +60,8 @@ class Job:
     """What was given, in the order of the declarations; the rest keeps its default."""
     deadline_s: float
     """For the whole notebook."""
+    deselected: frozenset[str] = frozenset()
+    """The checks that are not executed."""
 
     @property
     def title(self) -> str:
@@ -78,9 +80,17 @@ class Job:
         target = {**defaults, **self.parameters}.get("target")
         return target if isinstance(target, str) else None
 
+    @property
+    def is_deselected(self) -> bool:
+        """Whether none of its checks is executed, and thereby nothing of it."""
+        return len(self.deselected) == len(self.checks)
+
     def planned(self) -> PlannedNotebook:
         """The job as the journal has it."""
-        checks = tuple(PlannedCheck(check.name, check.claim) for check in self.checks)
+        checks = tuple(
+            PlannedCheck(check.name, check.claim, is_selected=check.name not in self.deselected)
+            for check in self.checks
+        )
         return PlannedNotebook(self.name, self.written, self.title, checks)
 
 
@@ -94,6 +104,8 @@ class Plan:
     """In the order of the report."""
     turns: tuple[str, ...] = ()
     """The jobs' names in the order in which they are begun; empty for the order of `jobs`."""
+    options: str = ""
+    """What was asked for beside notebooks and parameters, as on the command line."""
 
     def in_turn(self) -> list[Job]:
         """The jobs in the order in which they are begun."""

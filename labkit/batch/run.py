@@ -28,6 +28,7 @@ from labkit.batch.kernels import KernelPlace, environment_without_services
 from labkit.batch.plan import Job, Plan
 from labkit.batch.recorder import NotebookObserver, Recorder
 from labkit.batch.seal import finish_notebook, seal
+from labkit.batch.selection import source_of
 from labkit.errors import InfrastructureError, KernelUnavailable, ParameterError, UsageError
 from labkit.journal import (
     Ending,
@@ -109,7 +110,8 @@ async def run_plan(
         recorder.keep_secret(known)
         run = _Run(plan, settings, folder, recorder)
         with run.ending_early():
-            await run.go(beginning)
+            run.begin(beginning)
+            await run.go()
             # A signal that comes now finds nothing to end; the report is written all the same.
             result = seal(folder, recorder, further)
             if run.failure is not None:
@@ -156,18 +158,24 @@ class _Run:
         self._settings = settings
         self._folder = folder
         self._recorder = recorder
-        self._waiting = plan.in_turn()
+        self._waiting = [job for job in plan.in_turn() if not job.is_deselected]
         self._red: str | None = None
         self._cancelled = False
         self._going: asyncio.Future[None] | None = None
         self.failure: Exception | None = None
         """An error that nothing of the run's surroundings explains."""
 
-    async def go(self, beginning: Sequence[Entry]) -> None:
-        planned = tuple(job.planned() for job in self._plan.jobs)
-        started = (self._plan.run, labkit.__version__, self._plan.environment, planned)
+    def begin(self, beginning: Sequence[Entry]) -> None:
+        plan = self._plan
+        planned = tuple(job.planned() for job in plan.jobs)
+        started = (plan.run, labkit.__version__, plan.environment, planned, plan.options)
         for entry in (RunStarted(time.time(), *started), *beginning):
             self._record(entry)
+        for job in plan.jobs:
+            if job.is_deselected:
+                self._leave_out(job, Ending.DESELECTED, "none of its checks was asked for")
+
+    async def go(self) -> None:
         self._going = asyncio.ensure_future(self._work())
         try:
             await self._going
@@ -182,7 +190,10 @@ class _Run:
             self._record(InfrastructureFailed(time.time(), told))
         ending, text = self._why_not_begun()
         for job in self._waiting:
-            self._record(NotebookEnded(time.time(), job.name, ending, text, None, 0.0))
+            self._leave_out(job, ending, text)
+
+    def _leave_out(self, job: Job, ending: Ending, why: str) -> None:
+        self._record(NotebookEnded(time.time(), job.name, ending, why, None, 0.0))
 
     def _why_not_begun(self) -> tuple[Ending, str]:
         """What is to be said of those that still wait when the run is over."""
@@ -228,7 +239,7 @@ class _Run:
             bench = Bench(
                 holder,
                 self._recorder,
-                jobs=self._plan.jobs,
+                jobs=self._waiting,
                 folder=keeper.folder,
                 environment=settings.environment,
                 working_folder=settings.working_folder,
@@ -311,7 +322,8 @@ class _Run:
         """Execute a notebook in a thread; a cancellation waits until its kernel has given way."""
         output = self._folder / f"{job.name}.ipynb"
         loop = asyncio.get_running_loop()
-        working = loop.run_in_executor(threads, _papermill, job, output, execution)
+        source = source_of(job, execution.place.folder)
+        working = loop.run_in_executor(threads, _papermill, source, job, output, execution)
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
@@ -322,11 +334,11 @@ class _Run:
             finish_notebook(output, job, self._recorder.redactor)
 
 
-def _papermill(job: Job, output: Path, execution: Execution) -> Ended:
+def _papermill(source: Path, job: Job, output: Path, execution: Execution) -> Ended:
     """Execute one notebook by papermill; how it ended stands in the execution, whatever raised."""
     with contextlib.suppress(PapermillExecutionError, DeadKernelError, KernelUnavailable):
         papermill.execute_notebook(
-            _literally(job.source),
+            _literally(source),
             _literally(output),
             dict(job.parameters),
             engine_name="labkit",

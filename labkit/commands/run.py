@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from labkit.batch.order import in_turn
 from labkit.batch.plan import Mode, Plan, make_plan
 from labkit.batch.progress import progress
 from labkit.batch.run import RunSettings, run_plan
+from labkit.batch.selection import select
 from labkit.commands.console import console, near
 from labkit.commands.proof import tell_proof
 from labkit.environment import IsolatedEnvironment
@@ -60,6 +62,7 @@ def run(
     mode: str,
     fail_fast: bool,
     failed_first: bool,
+    expression: str | None,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
@@ -82,6 +85,15 @@ def run(
         texts=texts,
         raws=raws if target is None else (*raws, ("target", target)),
     )
+    asked = {
+        f"--mode={mode}": is_fast,
+        "--fail-fast": fail_fast,
+        "--failed-first": failed_first,
+        f"-k {shlex.quote(expression or '')}": expression is not None,
+    }
+    plan = replace(plan, options=" ".join(option for option, is_given in asked.items() if is_given))
+    if expression is not None:
+        plan = select(plan, expression)
     plan = _with_turns(
         plan, outputs, longest_first=at_once > 1, failed_first=failed_first or is_fast
     )

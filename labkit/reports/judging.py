@@ -165,6 +165,10 @@ def _unfinished(check: PlannedCheck, testimony: _Testimony, witnessed: Witnessed
 def _never_ran(check: PlannedCheck, witnessed: Witnessed, read: Document | Problem) -> CheckResult:
     ended = witnessed.ended
     ending = ended.ending if ended else None
+    if not check.is_selected:
+        detail = "the run was asked for other checks (-k), and did not execute its cell"
+        told = (Outcome.DESELECTED, "not-selected", detail)
+        return CheckResult(check.name, check.claim, *told)
     if ended and ending is Ending.DESELECTED:
         told = (Outcome.DESELECTED, "fail-fast", ended.detail)
         return CheckResult(check.name, check.claim, *told)

@@ -84,6 +84,7 @@ def read_run(folder: Path) -> RunResult:
         notes=tuple(note.text for note in story.every(LeaseNote)),
         secrets=tuple(story.every(SecretFound)),
         known=tuple(catch for told in story.every(CatchesKnown) for catch in told.catches),
+        options=story.started.options,
         proof=next(iter(story.every(ProofStarted)), None),
     )
 

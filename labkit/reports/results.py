@@ -91,6 +91,8 @@ class RunResult:
     secrets: tuple[SecretFound, ...]
     known: tuple[KnownCatch, ...] = ()
     """What its checks were seen to catch before it began."""
+    options: str = ""
+    """What was asked for beside notebooks and parameters, as on the command line."""
     proof: ProofStarted | None = None
     """What it set out to prove; None for a run that proves nothing."""
 

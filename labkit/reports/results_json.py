@@ -22,6 +22,7 @@ def results_json(run: RunResult) -> str:
         "proof": None if run.proof is None else "proof.json",
         "outcome": run.outcome,
         "environment": run.environment,
+        "options": run.options,
         "started_at": run.started_at,
         "seconds": run.seconds,
         "seed": _common([opened.seed for opened in run.opened]),
