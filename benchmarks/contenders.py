@@ -17,7 +17,7 @@ from labkit.errors import InfrastructureError
 
 WARM_ONE: Final = "warm kernels, one at a time"
 WARM_TWO: Final = "warm kernels, two at a time"
-WHOLE: Final = "the whole command, everything cold, two at a time"
+WHOLE: Final = "the whole command, cold, two at a time"
 LABKIT: Final = "labkit run, two at a time"
 LABKIT_ONE: Final = "labkit run, one at a time"
 PAPERMILL: Final = "papermill, one by one"

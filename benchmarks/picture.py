@@ -11,8 +11,8 @@ from labkit.pictures.drawing import SERVER, drawing
 def ratio_picture(results: Results) -> Picture:
     """A bar for each contender, as long as its time beside papermill's; a line for the spread."""
     rows = [
-        *_rows("fixed notebooks", results.plain),
-        *_rows("the lab's notebooks", results.lab),
+        *_rows("fixed", results.plain),
+        *_rows("own", results.lab),
     ]
     figure, axes = drawing(rows=len(rows))
     names, spreads = zip(*rows, strict=True)
@@ -21,9 +21,12 @@ def ratio_picture(results: Results) -> Picture:
     above = [spread.upper - spread.median for spread in spreads]
     axes.barh(names, medians, xerr=(below, above), color=SERVER, ecolor="black", capsize=2)
     axes.invert_yaxis()
-    axes.set_xlabel("time ÷ time of papermill, one by one")
+    axes.set(xlabel="time ÷ papermill's", xlim=(0, max(1, *medians)))
     told = "; ".join(f"{name}: {spread.median:.2f}" for name, spread in rows)
-    return figure_svg(figure, f"Times in relation to papermill's. {told}.")
+    return figure_svg(
+        figure,
+        f"Times of the fixed and of the lab's own notebooks in relation to papermill's. {told}.",
+    )
 
 
 def _rows(of: str, comparison: Comparison) -> list[tuple[str, Spread]]:
