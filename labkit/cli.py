@@ -185,6 +185,14 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
     help="Execute the checks whose name, or notebook's, fits: 'rollback and not cache'.",
 )
 @click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Execute each notebook N times, and tell how steady its checks are.",
+)
+@click.option(
     "--mode",
     type=click.Choice(["full", "fast_feedback"]),
     default="full",
@@ -201,9 +209,12 @@ def _run(**given: Any) -> int:
     AREA is the name of one of the project's notebooks, PATH any notebook; without them, all areas
     are run. The report is in outputs/latest/.
     """
-    from labkit.commands.run import run
+    from labkit.commands.warmth import warmth
 
-    return run(given.pop("selections"), **given)
+    with warmth(cold=given.pop("cold")) as warm:
+        from labkit.commands.run import run
+
+        return run(given.pop("selections"), warm=warm, **given)
 
 
 @_command("prove", short_help="Show that every check can fail, and for the right reason.")
@@ -241,9 +252,12 @@ def _prove(**given: Any) -> int:
     be green. By default each notebook runs against the sabotages that concern it. The matrix is
     proof.html in outputs/latest/. Exit code 0 if the proof passes, else 1.
     """
-    from labkit.commands.prove import prove
+    from labkit.commands.warmth import warmth
 
-    return prove(given.pop("areas"), **given)
+    with warmth(cold=given.pop("cold") or given["only_list"]) as warm:
+        from labkit.commands.prove import prove
+
+        return prove(given.pop("areas"), warm=warm, **given)
 
 
 @_command("list", short_help="Show areas, their checks, and what each check claims.")

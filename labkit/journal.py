@@ -40,6 +40,8 @@ class PlannedNotebook:
     """Where it was read from, as the user would write it."""
     title: str
     checks: tuple[PlannedCheck, ...]
+    repeats: str = ""
+    """The name that all executions share, where the run executes it several times; else empty."""
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,20 @@ def test_a_selection_that_means_nothing_is_a_usage_error(
     assert not (project / "outputs").exists()
 
 
+def test_repetitions_tell_how_steady_each_check_is(
+    tmp_path: Path, given: Mapping[str, str]
+) -> None:
+    """A line for each check, the least steady first, before the verdict on all of them."""
+    project = write_project(tmp_path / "p", calm=PASSING, wild=FAILING)
+    ended = labkit("run", "--repeat", "2", folder=project, environment=given)
+    assert ended.returncode == 1, ended.stderr
+    wild, calm, verdict = ended.stdout.splitlines()[-3:]
+    assert wild == "wild / it_fails: 0 of 2 green, flake rate 100.0 % (95 %: 34.2 to 100.0 %)"
+    assert calm == "calm / it_holds: 2 of 2 green, flake rate 0.0 % (95 %: 0.0 to 65.8 %)"
+    assert verdict.startswith("2 failed of 4 checks · ")
+    assert sorted(begun(project)) == ["calm", "calm-2", "wild", "wild-2"]
+
+
 def test_failed_first_leaves_nothing_out(tmp_path: Path, given: Mapping[str, str]) -> None:
     """What was red is begun first, and all the rest after it."""
     project = write_project(tmp_path / "p", calm=PASSING, wild=FAILING)

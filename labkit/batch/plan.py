@@ -62,6 +62,8 @@ class Job:
     """For the whole notebook."""
     deselected: frozenset[str] = frozenset()
     """The checks that are not executed."""
+    repeats: str = ""
+    """The name of the notebook, where it is executed several times; else empty."""
 
     @property
     def title(self) -> str:
@@ -91,7 +93,7 @@ class Job:
             PlannedCheck(check.name, check.claim, is_selected=check.name not in self.deselected)
             for check in self.checks
         )
-        return PlannedNotebook(self.name, self.written, self.title, checks)
+        return PlannedNotebook(self.name, self.written, self.title, checks, self.repeats)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def make_plan(
         faults += _unknown_names(given, chosen, project)
     if not 0 < deadline_s < math.inf:
         faults.append(UsageError(f"a deadline of {deadline_s} s cannot be kept; give more than 0"))
-    names = _unique_names(one.notebook.name for one in chosen)
+    names = unique_names(one.notebook.name for one in chosen)
     jobs = tuple(
         Job(
             name=name,
@@ -336,7 +338,7 @@ def _bind(
     return values
 
 
-def _unique_names(stems: Iterable[str]) -> Iterator[str]:
+def unique_names(stems: Iterable[str]) -> Iterator[str]:
     """The stems as names of files, told apart by a number also where letters' case is not."""
     taken = {"index"}  # the run's own page
     for stem in stems:

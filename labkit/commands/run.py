@@ -19,6 +19,7 @@ from rich.text import Text
 from labkit.batch.order import in_turn
 from labkit.batch.plan import Mode, Plan, make_plan
 from labkit.batch.progress import progress
+from labkit.batch.repetition import repeated
 from labkit.batch.run import RunSettings, run_plan
 from labkit.batch.selection import select
 from labkit.commands.console import console, near
@@ -36,11 +37,13 @@ from labkit.records import Outcome
 from labkit.reports.build import LATEST, build_reports
 from labkit.reports.past import read_past
 from labkit.reports.read import JOURNAL
+from labkit.reports.repeats import steadiness
 from labkit.reports.results import RunResult
 from labkit.reports.texts import gist, verdict
 from labkit.reports.troubles import Trouble, troubles
 from labkit.services.places import default_cache
 from labkit.targets.loading import importing_from, load_target
+from labkit.warm.owner import WarmProcess
 
 _STYLES: Final = {Outcome.BROKEN: "bold red", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 
@@ -58,11 +61,12 @@ def run(
     raws: Sequence[tuple[str, str]],
     target: str | None,
     workers: int | None,
-    cold: bool,
+    warm: WarmProcess | None,
     mode: str,
     fail_fast: bool,
     failed_first: bool,
     expression: str | None,
+    repeat: int,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
@@ -89,11 +93,13 @@ def run(
         f"--mode={mode}": is_fast,
         "--fail-fast": fail_fast,
         "--failed-first": failed_first,
+        f"--repeat={repeat}": repeat > 1,
         f"-k {shlex.quote(expression or '')}": expression is not None,
     }
     plan = replace(plan, options=" ".join(option for option, is_given in asked.items() if is_given))
     if expression is not None:
         plan = select(plan, expression)
+    plan = repeated(plan, repeat)
     plan = _with_turns(
         plan, outputs, longest_first=at_once > 1, failed_first=failed_first or is_fast
     )
@@ -106,7 +112,6 @@ def run(
         allow_hosts=tuple(allow_hosts),
         working_folder=root,
         workers=at_once,
-        cold=cold,
         fail_fast=fail_fast or is_fast,
     )
     # A target of the project's own is imported as in the kernels.
@@ -114,7 +119,7 @@ def run(
         _require_targets(plan)
         beginning = _known(project, plan)
         with progress(console(stderr=True)) as watch:
-            running = run_plan(plan, settings, watch, beginning=beginning)
+            running = run_plan(plan, settings, watch, beginning=beginning, warm=warm)
             folder, result = asyncio.run(running)
     _tell(result, folder, console())
     return result.exit_code
@@ -192,9 +197,11 @@ def _find_run(name: str, outputs: Path) -> Path:
 
 
 def _tell(result: RunResult, folder: Path, out: Console) -> None:
-    """What is red, a line each, and the verdict with the way to the report."""
+    """What is red, how steady repeated checks were, and the verdict with the way to the report."""
     for trouble in troubles(result):
         out.print(_line(trouble), soft_wrap=True)
+    for one in steadiness(result):
+        out.print(f"{one.notebook} / {one.check}: {one.sentence}", soft_wrap=True)
     style = "bold green" if result.is_green else "bold red"
     page = near(folder / "index.html")
     out.print(Text.assemble((verdict(result), style), f" · {page}"), soft_wrap=True)

@@ -21,6 +21,7 @@ from labkit.reports import texts
 from labkit.reports.document import Cell, CellKind, Display, Document, Output, Raised, Stream
 from labkit.reports.markup import Html, identifier, image, markdown, python
 from labkit.reports.parameters import parameters
+from labkit.reports.repeats import steadiness
 from labkit.reports.results import CheckResult, NotebookResult, RunResult
 from labkit.reports.results_json import libraries
 from labkit.reports.troubles import troubles
@@ -81,6 +82,7 @@ class Pages:
             run=run,
             books={notebook.name: notebook for notebook in run.notebooks},
             troubles=troubles(run) if run.proof is None else (),
+            repeats=steadiness(run),
             libraries=libraries(run),
             notes=tuple(dict.fromkeys((*run.notes, *_service_notes(run)))),
         )

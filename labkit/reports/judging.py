@@ -82,6 +82,7 @@ def judge_notebook(
         checks=checks,
         problems=tuple(_problems(plan, read, testimony, witnessed, checks)),
         document=document,
+        repeats=plan.repeats,
     )
 
 

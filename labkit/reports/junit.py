@@ -8,6 +8,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import Attr, FinalResult
 
 from labkit.records import Expectation, Outcome
+from labkit.reports.repeats import steadiness
 from labkit.reports.results import CheckResult, NotebookResult, Problem, RunResult
 from labkit.reports.texts import capped, gist, one_line, verdict
 
@@ -56,6 +57,9 @@ def _properties(run: RunResult, notebook: NotebookResult) -> list[tuple[str, str
     found = [("run", run.run), ("environment", run.environment), ("labkit", run.labkit)]
     if notebook.opened:
         found += [("target", notebook.opened.target), ("seed", str(notebook.opened.seed))]
+    for one in steadiness(run):
+        if one.notebook == notebook.repeats:
+            found.append((f"repeats of {one.check}", one.sentence))
     for service in run.services:
         found.append((service.service, f"{service.product} {service.version} ({service.origin})"))
     return found

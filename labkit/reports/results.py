@@ -64,6 +64,8 @@ class NotebookResult:
     problems: tuple[Problem, ...]
     document: Document | None
     """The executed notebook; None when it is missing, unreadable or withheld."""
+    repeats: str = ""
+    """The name that all its executions in this run share, where there are several; else empty."""
 
     @property
     def outcome(self) -> Outcome:

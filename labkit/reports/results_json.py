@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from labkit.reports.repeats import steadiness_json
 from labkit.reports.results import CheckResult, NotebookResult, Problem, RunResult
 
 
@@ -34,6 +35,7 @@ def results_json(run: RunResult) -> str:
         },
         "problems": _problems(run.problems),
         "notes": run.notes,
+        "repeats": steadiness_json(run),
         "notebooks": [_notebook(notebook) for notebook in run.notebooks],
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
@@ -54,6 +56,7 @@ def _notebook(notebook: NotebookResult) -> dict[str, object]:
     opened = notebook.opened
     return {
         "name": notebook.name,
+        "repeats": notebook.repeats or None,
         "title": notebook.title,
         "source": notebook.source,
         "outcome": notebook.outcome,

@@ -8,6 +8,7 @@ from typing import Final
 
 from labkit.record_view import SYMBOLS
 from labkit.records import Expectation
+from labkit.reports.repeats import steadiness
 from labkit.reports.results import NotebookResult, RunResult
 from labkit.reports.texts import counted, duration, gist, moment, one_line, totals, verdict
 from labkit.reports.troubles import Trouble, troubles
@@ -40,7 +41,7 @@ def summary_md(run: RunResult) -> str:
     """
     sign = SYMBOLS[run.outcome] if not run.is_green else "✓"
     lines = [f"# {sign} {escaped(verdict(run))}", "", _facts(run), ""]
-    lines += [*_red(troubles(run)), *_table(run)]
+    lines += [*_red(troubles(run)), *_repeats(run), *_table(run)]
     return _cut("\n".join(lines) + "\n")
 
 
@@ -86,6 +87,17 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
 def _compared(trouble: Trouble, first: Expectation) -> str:
     of_all = f"{trouble.failing} of {counted(trouble.compared, 'expectation')} did not hold"
     return f"expected {code(first.expected)}, got {code(first.actual)} ({of_all})"
+
+
+def _repeats(run: RunResult) -> Iterator[str]:
+    """How steady each check was that was executed several times."""
+    told = steadiness(run)
+    if told:
+        yield from ["## Repetitions", "", "| check | green | flake rate |", "|---|--:|--:|"]
+    for one in told:
+        name = code(f"{one.notebook} / {one.check}")
+        yield f"| {name} | {one.green} of {one.times} | {escaped(one.rate)} |"
+    yield from [""] if told else []
 
 
 def _table(run: RunResult) -> Iterator[str]:
