@@ -19,14 +19,16 @@ from typing import Final
 import click
 import papermill
 
+from labkit.batch.environments import environment_without_services
 from labkit.batch.execution import Execution
-from labkit.batch.kernels import KernelPlace, environment_without_services
+from labkit.batch.kernels import KernelPlace
+from labkit.commands.warmth import warmth
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import KernelUnavailable
 from labkit.records import CheckStarted, Record
 from labkit.redaction import Redactor
 from labkit.services.keeper import keep
-from labkit.warm.owner import warm_process
+from labkit.warm.owner import WarmProcess
 
 _DEADLINE_S: Final = 120.0
 
@@ -64,14 +66,21 @@ async def warm_ground() -> AsyncIterator[Ground]:
 
     Raises `KernelUnavailable` where there can be none: cold kernels would be measured as warm ones.
     """
-    environment = environment_without_services(IsolatedEnvironment.of_process().as_mapping())
-    async with (
-        keep() as keeper,
-        warm_process(keeper.folder, environment=environment, working_folder=Path.cwd()) as warm,
-    ):
+    with warmth(cold=False) as warm:
+        async with ground_on(warm) as ground:
+            yield ground
+
+
+@asynccontextmanager
+async def ground_on(warm: WarmProcess | None) -> AsyncIterator[Ground]:
+    """The ground on a process that may still warm up."""
+    if warm is None:
+        raise KernelUnavailable("there is no warm process here; run the benchmarks on Linux")
+    async with keep() as keeper:
+        warm.listen_in(keeper.folder)
         door = await warm.door()
         if door is None:
-            raise KernelUnavailable("there is no warm process here; run the benchmarks on Linux")
+            raise KernelUnavailable("the warm process did not start; what it said is logged")
         yield Ground(keeper.folder, door)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from labkit.batch.ahead import LeasesAhead
-from labkit.batch.kernels import KernelPlace, kernel_environment
+from labkit.batch.environments import kernel_environment
+from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job
 from labkit.batch.recorder import Recorder
 from labkit.errors import TargetError

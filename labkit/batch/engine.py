@@ -22,9 +22,10 @@ from nbformat import NotebookNode, ValidationError
 from nbformat.v4 import new_output
 from papermill.engines import Engine, NotebookExecutionManager
 
+from labkit.batch.environments import kernel_environment
 from labkit.batch.execution import Ended, Execution
 from labkit.batch.kernel_owner import KernelOwner
-from labkit.batch.kernels import KernelPlace, kernel_environment
+from labkit.batch.kernels import KernelPlace
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import RecordError
 from labkit.journal import Ending

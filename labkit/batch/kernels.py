@@ -11,19 +11,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 from labkit.batch import kernel_process, provisioner
-from labkit.services import handover
-
-_NOT_FOR_KERNELS: Final = frozenset({"LABKIT_POSTGRES_URL", "LABKIT_REDIS_URL"})
-"""A kernel is given its lease and nothing beyond it."""
-
-_QUIET: Final[Mapping[str, str]] = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-"""Without it the debugger warns on stderr about every frozen module."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +30,6 @@ class KernelPlace:
     working_folder: Path
     warm: Path | None = None
     """Where a warm process listens that makes the kernel; without, it starts cold."""
-
-
-def kernel_environment(base: Mapping[str, str], handover_file: Path | None) -> dict[str, str]:
-    """The environment for a kernel: the base, with its lease's file in place of services' URLs.
-
-    Without a lease the kernel takes one itself, and is left the URLs.
-    """
-    if handover_file is None:
-        return {**_QUIET, **base}
-    return {**environment_without_services(base), handover.VARIABLE: str(handover_file)}
-
-
-def environment_without_services(base: Mapping[str, str]) -> dict[str, str]:
-    """The environment for what needs neither a lease nor services."""
-    kept = {name: value for name, value in base.items() if name not in _NOT_FOR_KERNELS}
-    return {**_QUIET, **kept}
 
 
 class _RunningInterpreter(KernelSpecManager):

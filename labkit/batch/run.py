@@ -11,7 +11,7 @@ import errno
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from papermill.exceptions import PapermillExecutionError
 import labkit
 from labkit.batch.bench import Bench
 from labkit.batch.execution import GRACE_S, Ended, Execution
-from labkit.batch.kernels import KernelPlace, environment_without_services
+from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, Plan
 from labkit.batch.recorder import NotebookObserver, Recorder
 from labkit.batch.seal import finish_notebook, seal
@@ -49,7 +49,7 @@ from labkit.services.endpoints import Services
 from labkit.services.keeper import keep
 from labkit.services.leases import LeaseHolder
 from labkit.services.open import open_services, standing_servers
-from labkit.warm.owner import WarmProcess, warm_process
+from labkit.warm.owner import WarmProcess
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _UNWRITABLE: Final = frozenset(
@@ -75,8 +75,6 @@ class RunSettings:
     """How long a kernel may take to give way after a deadline or an interrupt."""
     workers: int = 1
     """How many notebooks are executed at the same time; at least 1."""
-    cold: bool = False
-    """Whether each kernel is started on its own, and none is forked from a warm process."""
     fail_fast: bool = False
     """Whether no notebook is begun any more once one is red."""
 
@@ -88,10 +86,12 @@ async def run_plan(
     *,
     beginning: Sequence[Entry] = (),
     further: Further | None = None,
+    warm: WarmProcess | None = None,
 ) -> tuple[Path, RunResult]:
     """Execute the plan; the run's folder and what its reports say.
 
     `beginning` are entries that stand behind the journal's first; `further` makes further reports.
+    The kernels are forked from the `warm` process; where there is none, each starts on its own.
 
     SIGINT and SIGTERM end it early and in order: the running cells are interrupted, their leases
     given back, and a partial report written. Raises `UsageError` before anything was started, and
@@ -108,7 +108,7 @@ async def run_plan(
     with _writing_to(folder), (folder / JOURNAL).open("a", encoding="utf-8") as file:
         recorder = Recorder(Journal(file), watch)
         recorder.keep_secret(known)
-        run = _Run(plan, settings, folder, recorder)
+        run = _Run(plan, settings, folder, recorder, warm)
         with run.ending_early():
             run.begin(beginning)
             await run.go()
@@ -153,11 +153,19 @@ def _refuse_secret_parameters(plan: Plan, redactor: Redactor) -> None:
 class _Run:
     """The state of one run while it goes on."""
 
-    def __init__(self, plan: Plan, settings: RunSettings, folder: Path, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        settings: RunSettings,
+        folder: Path,
+        recorder: Recorder,
+        warm: WarmProcess | None,
+    ) -> None:
         self._plan = plan
         self._settings = settings
         self._folder = folder
         self._recorder = recorder
+        self._warm = warm
         self._waiting = [job for job in plan.in_turn() if not job.is_deselected]
         self._red: str | None = None
         self._cancelled = False
@@ -226,10 +234,14 @@ class _Run:
             self._going.cancel()
 
     async def _work(self) -> None:
+        async with keep() as keeper:
+            if self._warm is not None:
+                self._warm.listen_in(keeper.folder)
+            await self._work_in(keeper.folder)
+
+    async def _work_in(self, folder: Path) -> None:
         settings = self._settings
         async with (
-            keep() as keeper,
-            self._warmth(keeper.folder) as warm,
             open_services(
                 settings.environment, cache=settings.cache, allow_hosts=settings.allow_hosts
             ) as services,
@@ -240,26 +252,14 @@ class _Run:
                 holder,
                 self._recorder,
                 jobs=self._waiting,
-                folder=keeper.folder,
+                folder=folder,
                 environment=settings.environment,
                 working_folder=settings.working_folder,
-                warm=warm,
+                warm=self._warm,
             )
             with _writing_to(self._folder):
                 async with bench:
                     await self._work_side_by_side(bench)
-
-    @contextlib.asynccontextmanager
-    async def _warmth(self, folder: Path) -> AsyncIterator[WarmProcess | None]:
-        """The process that the kernels are forked from, which warms up beside what comes next."""
-        if self._settings.cold:
-            yield None
-            return
-        environment = environment_without_services(self._settings.environment)
-        async with warm_process(
-            folder, environment=environment, working_folder=self._settings.working_folder
-        ) as warm:
-            yield warm
 
     async def _work_side_by_side(self, bench: Bench) -> None:
         """Execute the notebooks, several at a time, each begun in its turn.

@@ -29,6 +29,7 @@ from labkit.reports.results import RunResult
 from labkit.sabotage import Sabotage
 from labkit.services.places import default_cache
 from labkit.targets.loading import importing_from, load_sabotages, require_sabotages
+from labkit.warm.owner import WarmProcess
 
 _TRIAL_DEADLINE_S: Final = 600.0
 
@@ -43,7 +44,7 @@ def prove(
     target: str | None,
     allow_hosts: Sequence[str],
     workers: int | None,
-    cold: bool,
+    warm: WarmProcess | None,
 ) -> int:
     """Try the sabotages and tell what was shown, or list them; the proof's exit code.
 
@@ -65,9 +66,11 @@ def prove(
         if project:
             read_kept(project.proven)  # what nobody could add to is refused here
         sources = {job.name: digest(job.source) for job in plan.jobs}
-        settings = _settings(here, root, allow_hosts, workers, cold=cold)
+        settings = _settings(here, root, allow_hosts, workers)
         with progress(console(stderr=True), TrialLines()) as watch:
-            running = run_plan(trials, settings, watch, beginning=[started], further=proof_reports)
+            running = run_plan(
+                trials, settings, watch, beginning=[started], further=proof_reports, warm=warm
+            )
             folder, result = asyncio.run(running)
     matrix = matrix_of(started, result.notebooks)
     tell_proof(result, matrix, folder, console())
@@ -89,7 +92,7 @@ def _plan(project: Project | None, areas: Sequence[str], target: str | None) -> 
 
 
 def _settings(
-    here: Path, root: Path, allow_hosts: Sequence[str], workers: int | None, *, cold: bool
+    here: Path, root: Path, allow_hosts: Sequence[str], workers: int | None
 ) -> RunSettings:
     variables = IsolatedEnvironment.of_process().as_mapping()
     return RunSettings(
@@ -99,7 +102,6 @@ def _settings(
         allow_hosts=tuple(allow_hosts),
         working_folder=root,
         workers=workers or os.cpu_count() or 1,
-        cold=cold,
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-from labkit.warm import process
 from labkit.warm.state import can_fork
 
 READY_S: Final = 60.0
@@ -19,79 +19,93 @@ READY_S: Final = 60.0
 END_S: Final = 10.0
 """How long it may take to end, in seconds; then it is killed, and Linux kills what it made."""
 
+_MODULE: Final = "labkit.warm.process"
+
 _log: Final = logging.getLogger(__name__)
 
 
 class WarmProcess:
     """One that is warming up, or is warm."""
 
-    def __init__(self, door: Path, log: Path, running: asyncio.subprocess.Process | None) -> None:
-        self._door = door
-        self._log = log
+    def __init__(self, running: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self._running = running
-        self._ready: asyncio.Task[bool] | None = None
-        if running is not None:
-            self._ready = asyncio.create_task(self._warm_up(running), name="the warm process")
+        self._log = log
+        self._listening: asyncio.Task[Path | None] | None = None
+
+    def listen_in(self, folder: Path) -> None:
+        """Let it listen, once it is warm, in a folder that is private and has a short path."""
+        listening = self._listen(folder / "warm.sock")
+        self._listening = asyncio.create_task(listening, name="the warm process")
 
     async def door(self) -> Path | None:
-        """Where it listens, once it is warm; None where there is none: why is logged."""
-        if self._ready is None:
-            return None
-        return self._door if await asyncio.shield(self._ready) else None
+        """Where it listens, once it is warm; None where it does not: why is logged."""
+        return await asyncio.shield(self._listening) if self._listening else None
 
-    async def _warm_up(self, running: asyncio.subprocess.Process) -> bool:
-        if running.stdout is None:
-            raise AssertionError("it is a pipe")
+    async def _listen(self, door: Path) -> Path | None:
         said, why = b"", f"it was not ready within {READY_S:g} s"
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READY_S):
-                said = await running.stdout.readline()
-                why = self._log.read_text(errors="replace").strip() or "it said nothing"
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(READY_S), _lines(self._running.stdout) as lines:
+                self._tell(f"{door}\n".encode())
+                said = await lines.readline()
+                why = self._last_words()
         if not said:
             _log.warning("there are only cold kernels: the warm process did not start: %s", why)
-        return bool(said)
+        return door if said else None
 
-    async def end(self) -> None:
+    def _tell(self, line: bytes) -> None:
+        if self._running.stdin is None:
+            raise AssertionError("it is a pipe")
+        self._running.stdin.write(line)
+        self._running.stdin.flush()
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace").strip() or "it said nothing"
+
+    def end(self) -> None:
         """End it, and with it all that it made."""
-        if self._running is None or self._ready is None or self._running.stdin is None:
-            return
-        self._ready.cancel()
-        self._running.stdin.close()
+        if self._listening is None:
+            self._running.kill()  # it has made nothing, and is deaf until it is warm
+        else:
+            self._listening.cancel()
         try:
-            async with asyncio.timeout(END_S):
-                await self._running.wait()
-        except TimeoutError:
+            self._running.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
             self._running.kill()
-            await self._running.wait()
+            self._running.communicate()
 
 
-@asynccontextmanager
-async def warm_process(
-    folder: Path, *, environment: Mapping[str, str], working_folder: Path
-) -> AsyncIterator[WarmProcess]:
-    """A process that warms up while the block goes on; where the system cannot fork, none.
-
-    It listens and logs in `folder`, which must be private and have a short path.
-    """
-    door, log = folder / "warm.sock", folder / "warm.log"
-    running = await _start(door, log, environment, working_folder) if can_fork() else None
-    warm = WarmProcess(door, log, running)
-    try:
-        yield warm
-    finally:
-        await warm.end()
-
-
-async def _start(
-    door: Path, log: Path, environment: Mapping[str, str], working_folder: Path
-) -> asyncio.subprocess.Process:
-    with log.open("wb") as errors:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", process.__name__, str(door)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
+@contextlib.contextmanager
+def warming_up(
+    *, environment: Mapping[str, str], working_folder: Path
+) -> Iterator[WarmProcess | None]:
+    """A process that warms up from now on; where the system cannot fork, none."""
+    if not can_fork():
+        yield None
+        return
+    with tempfile.TemporaryFile() as log:
+        running = subprocess.Popen(
+            [sys.executable, "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
             env=dict(environment),
             cwd=working_folder,
             start_new_session=True,  # an interrupt at the terminal is its owner's to handle
         )
+        warm = WarmProcess(running, log)
+        try:
+            yield warm
+        finally:
+            warm.end()
+
+
+@contextlib.asynccontextmanager
+async def _lines(pipe: IO[bytes] | None) -> AsyncIterator[asyncio.StreamReader]:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    try:
+        yield reader
+    finally:
+        transport.close()

@@ -1,7 +1,7 @@
 """A process that imports everything once, and is forked for each request.
 
-Run by its owner as `python -m labkit.warm.process SOCKET`, it says one line when it listens there,
-and ends when its standard input does, with all that it made.
+Run by its owner as `python -m labkit.warm.process`, it is told on its standard input where to
+listen, says one line when it does, and ends when its standard input does, with all that it made.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ INLINE: Final = "module://matplotlib_inline.backend_inline"
 
 def main() -> None:
     """Be the warm process; in each fork, the program that was asked for."""
-    path = sys.argv[1]
     owner = os.dup(sys.stdin.fileno())
+    _warm_up()
+    path = sys.stdin.readline().rstrip("\n")
+    if not path:
+        return
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(path)
         door.listen()
-        _warm_up()
         gc.collect()
         gc.freeze()  # what is never collected stays shared
         print("warm", flush=True)  # noqa: T201 - the answer of this program

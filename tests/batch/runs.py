@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from nbformat import NotebookNode
 
+from labkit.batch.environments import environment_without_services
 from labkit.batch.plan import Plan, make_plan
 from labkit.batch.run import RunSettings, run_plan
 from labkit.ids import RunID
@@ -22,6 +23,7 @@ from labkit.services.connect import postgres_session, redis_session
 from labkit.services.endpoints import Services
 from labkit.services.given import POSTGRES_URL, REDIS_URL
 from labkit.services.urls import PostgresUrl, RedisUrl
+from labkit.warm.owner import WarmProcess, warming_up
 from tests.notebook_files import code, write
 
 GRACE_S: Final = 2.0
@@ -107,10 +109,11 @@ def run(
     deadline_s: float = 60.0,
     texts: tuple[tuple[str, str], ...] = (),
     workers: int = 1,
+    cold: bool = False,
 ) -> Ran:
     """Run notebooks in this process, with `root` for their outputs."""
     plan = planned(*paths, deadline_s=deadline_s, texts=texts)
-    return run_planned(root, plan, environment=environment, workers=workers)
+    return run_planned(root, plan, environment=environment, workers=workers, cold=cold)
 
 
 def planned(
@@ -134,6 +137,7 @@ def run_planned(
     environment: Mapping[str, str],
     workers: int = 1,
     fail_fast: bool = False,
+    cold: bool = False,
 ) -> Ran:
     """Run a plan in this process, with `root` for its outputs."""
     settings = RunSettings(
@@ -146,7 +150,15 @@ def run_planned(
         workers=workers,
         fail_fast=fail_fast,
     )
-    return Ran(*asyncio.run(run_plan(plan, settings, _ignore)))
+    with nullcontext() if cold else _warming_up(environment, root) as warm:
+        return Ran(*asyncio.run(run_plan(plan, settings, _ignore, warm=warm)))
+
+
+def _warming_up(
+    environment: Mapping[str, str], root: Path
+) -> AbstractContextManager[WarmProcess | None]:
+    own = environment_without_services(environment)
+    return warming_up(environment=own, working_folder=root)
 
 
 def _ignore(_entry: Entry) -> None: ...

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from labkit.batch.kernels import KernelPlace, kernel_environment, kernel_manager
+from labkit.batch.environments import kernel_environment
+from labkit.batch.kernels import KernelPlace, kernel_manager
 from labkit.services import handover
 from labkit.services.given import POSTGRES_URL, REDIS_URL
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from labkit.batch.kernels import environment_without_services
+from labkit.batch.environments import environment_without_services
 from labkit.warm.client import ForkedProcess
-from labkit.warm.owner import WarmProcess, warm_process
+from labkit.warm.owner import WarmProcess, warming_up
 from labkit.warm.requests import Request
 from tests.services.owners import eventually, same_imports
 from tests.warm import program
@@ -33,6 +33,7 @@ class Warm:
 
     door: Path
     pid: int
+    process: WarmProcess
 
     @property
     def descriptors(self) -> int:
@@ -51,8 +52,7 @@ async def ready(warm: WarmProcess) -> Warm:
     """What an owner has, once it is warm."""
     door = await warm.door()
     assert door is not None
-    assert warm._running is not None
-    return Warm(door, warm._running.pid)
+    return Warm(door, warm._running.pid, warm)
 
 
 @contextlib.asynccontextmanager
@@ -61,7 +61,9 @@ async def warmed() -> AsyncIterator[Warm]:
     with tempfile.TemporaryDirectory(prefix="lk-") as name:
         folder = Path(name)
         environment = environment_without_services(same_imports())
-        async with warm_process(folder, environment=environment, working_folder=folder) as warm:
+        with warming_up(environment=environment, working_folder=folder) as warm:
+            assert warm is not None
+            warm.listen_in(folder)
             yield await ready(warm)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from labkit.warm.owner import warm_process
+from labkit.warm.owner import warming_up
 from tests.services.owners import eventually, is_running, none_runs, owner, same_imports
 from tests.warm.stage import STAYS_WITH_ANOTHER, WAITS, forked, warmed
 
@@ -73,7 +73,9 @@ def test_one_that_does_not_start_is_logged_with_what_it_said(
 
     async def door() -> Path | None:
         environment = {**same_imports(), "PYTHONPATH": str(tmp_path)}
-        async with warm_process(tmp_path, environment=environment, working_folder=tmp_path) as warm:
+        with warming_up(environment=environment, working_folder=tmp_path) as warm:
+            assert warm is not None
+            warm.listen_in(tmp_path)
             return await warm.door()
 
     with caplog.at_level(logging.WARNING):
@@ -83,14 +85,17 @@ def test_one_that_does_not_start_is_logged_with_what_it_said(
 
 
 def test_one_that_nobody_waits_for_is_ended_while_it_warms_up(tmp_path: Path) -> None:
-    """A block that is left at once leaves no process."""
+    """A block that is left at once leaves no process, told where to listen or not."""
 
-    async def left() -> int:
-        async with warm_process(
-            tmp_path, environment=same_imports(), working_folder=tmp_path
-        ) as warm:
-            assert warm._running is not None
+    async def told() -> int:
+        with warming_up(environment=same_imports(), working_folder=tmp_path) as warm:
+            assert warm is not None
+            warm.listen_in(tmp_path)
+            await asyncio.sleep(0)
             return warm._running.pid
 
-    pid = asyncio.run(left())
-    assert not is_running(pid)
+    with warming_up(environment=same_imports(), working_folder=tmp_path) as untold:
+        assert untold is not None
+        assert asyncio.run(untold.door()) is None
+    assert not is_running(untold._running.pid)
+    assert not is_running(asyncio.run(told()))
