@@ -11,11 +11,19 @@ from typing import Final
 
 DOWNSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "completion-not-stored": (
+        "agent_websocket_events_all_five_critical_events",
         "execution_factory_user_context_integration",
         "message_pipeline_websocket_to_agent_execution",
     ),
-    "one-context-for-all": ("message_persistence_with_user_isolation",),
-    "context-variable-leaks": ("message_persistence_with_user_isolation",),
+    "tool-call-not-stored": ("agent_websocket_events_all_five_critical_events",),
+    "one-context-for-all": (
+        "websocket_user_isolation_concurrent_sessions",
+        "message_persistence_with_user_isolation",
+    ),
+    "context-variable-leaks": (
+        "websocket_user_isolation_concurrent_sessions",
+        "message_persistence_with_user_isolation",
+    ),
     "no-rollback": (
         "concurrent_database_operations_isolation",
         "cache_database_synchronization",
@@ -80,6 +88,9 @@ DOWNSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "always-serializable": (
         "concurrent_agent_executions_with_user_isolation",
         "execution_context_state_transitions",
+        "websocket_user_isolation_concurrent_sessions",
+        "websocket_connection_error_handling",
+        "websocket_event_ordering_and_timing",
         "concurrent_user_context_creation_no_leakage",
         "factory_adapter_integration_with_real_services",
         "message_pipeline_websocket_to_agent_execution",
@@ -87,6 +98,7 @@ DOWNSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "no-row-level-security": (
         "session_isolation_enforcement",
+        "websocket_user_isolation_concurrent_sessions",
         "user_context_factory_creates_isolated_contexts",
         "concurrent_user_context_creation_no_leakage",
         "factory_adapter_integration_with_real_services",
@@ -103,9 +115,15 @@ DOWNSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "deleted-title-kept": ("data_consistency_across_user_boundaries",),
     "message-query-without-user": (
         "session_isolation_enforcement",
+        "user_context_factory_creates_isolated_contexts",
+        "concurrent_user_context_creation_no_leakage",
+        "execution_factory_user_context_integration",
         "data_consistency_across_user_boundaries",
         "cache_database_synchronization",
     ),
-    "messages-out-of-order": ("data_consistency_across_user_boundaries",),
+    "messages-out-of-order": (
+        "user_context_factory_creates_isolated_contexts",
+        "data_consistency_across_user_boundaries",
+    ),
 }
 """The checks, of other areas than its own, that a sabotage may turn red, by its name."""
