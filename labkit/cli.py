@@ -193,6 +193,11 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
     help="Execute each notebook N times, and tell how steady its checks are.",
 )
 @click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on with this run, given the same otherwise: execute what has no result yet.",
+)
+@click.option(
     "--mode",
     type=click.Choice(["full", "fast_feedback"]),
     default="full",

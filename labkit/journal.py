@@ -42,6 +42,8 @@ class PlannedNotebook:
     checks: tuple[PlannedCheck, ...]
     repeats: str = ""
     """The name that all executions share, where the run executes it several times; else empty."""
+    digest: str = ""
+    """Tells code, parameters and selected checks apart from all others."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,18 @@ class RunStarted:
     notebooks: tuple[PlannedNotebook, ...]
     options: str = ""
     """What was asked for beside notebooks and parameters, such as `--fail-fast -k rollback`."""
+
+
+@dataclass(frozen=True)
+class RunResumed:
+    """The run goes on in its folder after it had been ended early.
+
+    What was told before of these notebooks, and of the run's end, no longer counts.
+    """
+
+    at: float
+    notebooks: tuple[str, ...]
+    """Those that had no result, and are executed."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +186,17 @@ class LeaseNote:
 
     at: float
     text: str
+    @property
+    def is_result(self) -> bool:
+        """Whether it says something of the notebook itself: it was executed, and not cancelled."""
+        return self not in {
+            Ending.CANCELLED,
+            Ending.NEVER_STARTED,
+            Ending.DESELECTED,
+            Ending.NO_KERNEL,
+            Ending.NO_LEASE,
+        }
+
 
 
 @dataclass(frozen=True)
@@ -197,6 +222,26 @@ class SecretFound:
     at: float
     file: str
     where: str
+@dataclass(frozen=True)
+class FileCoverage:
+    """How much of a module ran."""
+
+    module: str
+    """The name by which it is imported."""
+    statements: int
+    missed: int
+    """Statements that never ran."""
+
+
+@dataclass(frozen=True)
+class CoverageMeasured:
+    """What ran of the targets' packages, in all processes of the run that ended by themselves."""
+
+    at: float
+    files: tuple[FileCoverage, ...]
+    """Also of modules that nobody imported."""
+
+
     """The place inside the file and the form of the secret, never its value."""
 
 
@@ -232,6 +277,7 @@ _KINDS: Final[Mapping[str, type[Entry]]] = types.MappingProxyType(
         "services-ready": ServicesReady,
         "notebook-started": NotebookStarted,
         "check-began": CheckBegan,
+    | RunResumed
         "check-ended": CheckEnded,
         "check-killed": CheckKilled,
         "notebook-ended": NotebookEnded,
@@ -241,6 +287,7 @@ _KINDS: Final[Mapping[str, type[Entry]]] = types.MappingProxyType(
         "secret-found": SecretFound,
         "run-ended": RunEnded,
     }
+    | CoverageMeasured
 )
 
 
@@ -250,6 +297,7 @@ def entry_to_line(entry: Entry) -> str:
     return json.dumps({"kind": kind, **asdict(entry)}, allow_nan=False)
 
 
+        "run-resumed": RunResumed,
 def entry_from_line(line: str) -> Entry:
     """The entry that a line stands for; raises `RecordError` when it stands for none."""
     try:
@@ -259,6 +307,7 @@ def entry_from_line(line: str) -> Entry:
     kind = value.pop("kind", None) if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise RecordError(f"no journal entry is of kind {kind!r:.80}")
+        "coverage-measured": CoverageMeasured,
     return from_json(_KINDS[kind], value)
 
 

@@ -8,6 +8,7 @@ they stand in the file; the cell that papermill injects moves those behind the p
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import warnings
@@ -68,6 +69,8 @@ class NotebookSource:
     """In the order of the source; at least one."""
     last_code_cell: int
     """The last cell that a kernel gets to execute."""
+    digest: str
+    """Tells its code apart from every other: outputs, prose and metadata do not count."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,13 @@ def read_notebook(path: Path) -> NotebookSource:
         parameters_cell=parameters_cell,
         checks=checks,
         last_code_cell=executed[-1],
+        digest=_digest(cells),
     )
+
+
+def _digest(cells: Iterable[_Cell]) -> str:
+    code = [(cell.is_executed, cell.source) for cell in cells if cell.kind == "code"]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
 
 
 def _message(path: Path, faults: Sequence[str]) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,16 @@ import pytest
 
 from labkit.journal import NotebookStarted, read_journal
 from labkit.services.endpoints import Services
-from tests.command_line import FAILING, PASSING, labkit, labkit_here, variables, write_project
+from tests.command_line import (
+    COMMAND,
+    DEADLINE_S,
+    FAILING,
+    PASSING,
+    labkit,
+    labkit_here,
+    variables,
+    write_project,
+)
 
 
 @pytest.fixture
@@ -108,3 +120,39 @@ def test_failed_first_leaves_nothing_out(tmp_path: Path, given: Mapping[str, str
         ended = labkit("run", "--workers", "1", *options, folder=project, environment=given)
         assert ended.returncode == 1, ended.stderr
     assert begun(project) == ["wild", "calm"]
+
+
+WAITS_ONCE = (
+    'async with lab.check("it_waits", "It waits the first time") as check:\n'
+    "    import asyncio, pathlib\n"
+    '    if not pathlib.Path("again").exists():\n'
+    '        open("began", "w").write("yes")\n'
+    "        await asyncio.Event().wait()\n"
+    '    check.equal(1, 1, "one", reason="not-one")'
+)
+
+
+def test_a_killed_run_is_resumed_in_its_folder(tmp_path: Path, given: Mapping[str, str]) -> None:
+    """Not while it goes on; then what has no result is executed, and the report is whole."""
+    project = write_project(tmp_path / "p", calm=PASSING, patient=WAITS_ONCE, zen=PASSING)
+    os.mkfifo(project / "began")
+    began = os.open(project / "began", os.O_RDONLY | os.O_NONBLOCK)
+    run = ("run", "--workers", "1")
+    with subprocess.Popen(
+        [*COMMAND, *run], cwd=project, env=dict(given), stderr=subprocess.DEVNULL
+    ) as running:
+        assert select.select([began], [], [], DEADLINE_S)[0]
+        [folder] = (project / "outputs").glob("run_*")
+        early = labkit(*run, "--resume", folder.name, folder=project, environment=given)
+        running.kill()
+    os.close(began)
+    assert early.returncode == 2
+    assert early.stderr.startswith(f"Error: run {folder.name} still goes on"), early.stderr
+    (project / "again").touch()
+    resumed = labkit(*run, "--resume", folder.name, folder=project, environment=given)
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == f"3 of 3 checks passed · outputs/{folder.name}/index.html\n"
+    assert begun(project) == ["calm", "patient", "patient", "zen"]
+    [note] = results(project)["notes"]
+    assert note.endswith("to execute patient, zen")
+    assert note in (folder / "index.html").read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ from labkit.journal import (
     ProofStarted,
     RunCancelled,
     RunEnded,
+    RunResumed,
     RunStarted,
     SecretFound,
     ServicesReady,
@@ -60,6 +61,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     ProofStarted(1.2, (SABOTAGE,), (Trial("cache--stale", "cache", "stale"),), is_whole=False),
     RunEnded(3.0),
+    RunResumed(4.0, ("cache",)),
 )
 
 

@@ -7,7 +7,9 @@ that is wrong with either is told at once.
 from __future__ import annotations
 
 import enum
+import hashlib
 import itertools
+import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -83,6 +85,12 @@ class Job:
         return target if isinstance(target, str) else None
 
     @property
+    def digest(self) -> str:
+        """Tells its code, parameters and selected checks apart from all others."""
+        parts = [self.notebook.digest, dict(self.parameters), sorted(self.deselected)]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
     def is_deselected(self) -> bool:
         """Whether none of its checks is executed, and thereby nothing of it."""
         return len(self.deselected) == len(self.checks)
@@ -93,7 +101,8 @@ class Job:
             PlannedCheck(check.name, check.claim, is_selected=check.name not in self.deselected)
             for check in self.checks
         )
-        return PlannedNotebook(self.name, self.written, self.title, checks, self.repeats)
+        told = (self.name, self.written, self.title, checks, self.repeats, self.digest)
+        return PlannedNotebook(*told)
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,8 @@ class Plan:
     """In the order of the report."""
     turns: tuple[str, ...] = ()
     """The jobs' names in the order in which they are begun; empty for the order of `jobs`."""
+    remaining: frozenset[str] | None = None
+    """The jobs that an earlier run of this plan has no result of; None for a new run."""
     options: str = ""
     """What was asked for beside notebooks and parameters, as on the command line."""
 

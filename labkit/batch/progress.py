@@ -28,6 +28,7 @@ from labkit.journal import (
     NotebookStarted,
     RunCancelled,
     RunEnded,
+    RunResumed,
     RunStarted,
     SecretFound,
     ServicesReady,
@@ -63,6 +64,12 @@ def _(entry: RunStarted) -> Text:
     checks = sum(len(notebook.checks) for notebook in entry.notebooks)
     told = f"{_count(len(entry.notebooks), 'notebook')}, {_count(checks, 'check')}"
     return Text(f"run {entry.run}: {told}", style="bold")
+
+
+@describe.register
+def _(entry: RunResumed) -> Text:
+    told = f"the run goes on: {_count(len(entry.notebooks), 'notebook')} without a result"
+    return Text(told, style="bold")
 
 
 @describe.register
@@ -201,7 +208,7 @@ class _Screen:
 
     def _otherwise(self, entry: Entry) -> tuple[RenderableType, ...]:
         match entry:
-            case RunStarted():
+            case RunStarted() | RunResumed():
                 return (_GoingOn("starting the services"),)
             case ServicesReady() | LeaseNote():
                 return (_GoingOn("preparing"),)

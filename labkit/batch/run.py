@@ -11,7 +11,7 @@ import errno
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from labkit.batch.execution import GRACE_S, Ended, Execution
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, Plan
 from labkit.batch.recorder import NotebookObserver, Recorder
+from labkit.batch.resumption import held_journal
 from labkit.batch.seal import finish_notebook, seal
 from labkit.batch.selection import source_of
 from labkit.errors import InfrastructureError, KernelUnavailable, ParameterError, UsageError
@@ -40,10 +41,11 @@ from labkit.journal import (
     RunCancelled,
     RunStarted,
     ServicesReady,
+    RunResumed,
 )
 from labkit.redaction import Redactor, secrets_in
 from labkit.reports.build import Further
-from labkit.reports.read import JOURNAL, read_outcome
+from labkit.reports.read import read_outcome
 from labkit.reports.results import RunResult
 from labkit.services.endpoints import Services
 from labkit.services.keeper import keep
@@ -104,8 +106,9 @@ async def run_plan(
         settings.environment, cache=settings.cache, allow_hosts=settings.allow_hosts
     )  # a URL that cannot be used is refused here
     folder = settings.output_root / plan.run
-    _make_folder(folder)
-    with _writing_to(folder), (folder / JOURNAL).open("a", encoding="utf-8") as file:
+    if plan.remaining is None:
+        _make_folder(folder)
+    with _writing_to(folder), held_journal(folder) as file:
         recorder = Recorder(Journal(file), watch)
         recorder.keep_secret(known)
         run = _Run(plan, settings, folder, recorder, warm)
@@ -152,6 +155,10 @@ def _refuse_secret_parameters(plan: Plan, redactor: Redactor) -> None:
 
 class _Run:
     """The state of one run while it goes on."""
+def _is_executed(job: Job, plan: Plan) -> bool:
+    return not job.is_deselected and (plan.remaining is None or job.name in plan.remaining)
+
+
 
     def __init__(
         self,
@@ -166,7 +173,7 @@ class _Run:
         self._folder = folder
         self._recorder = recorder
         self._warm = warm
-        self._waiting = [job for job in plan.in_turn() if not job.is_deselected]
+        self._waiting = [job for job in plan.in_turn() if _is_executed(job, plan)]
         self._red: str | None = None
         self._cancelled = False
         self._going: asyncio.Future[None] | None = None
@@ -176,6 +183,18 @@ class _Run:
     def begin(self, beginning: Sequence[Entry]) -> None:
         plan = self._plan
         planned = tuple(job.planned() for job in plan.jobs)
+        if self._plan.remaining is None:
+            self._begin_anew(beginning)
+        else:
+            self._go_on(self._plan.remaining)
+
+    def _go_on(self, remaining: Collection[str]) -> None:
+        names = tuple(job.name for job in self._plan.jobs if job.name in remaining)
+        self._record(RunResumed(time.time(), names))
+        for name in names:  # half of an execution is no evidence for the next
+            (self._folder / f"{name}.ipynb").unlink(missing_ok=True)
+
+    def _begin_anew(self, beginning: Sequence[Entry]) -> None:
         started = (plan.run, labkit.__version__, plan.environment, planned, plan.options)
         for entry in (RunStarted(time.time(), *started), *beginning):
             self._record(entry)

@@ -20,6 +20,7 @@ from labkit.batch.order import in_turn
 from labkit.batch.plan import Mode, Plan, make_plan
 from labkit.batch.progress import progress
 from labkit.batch.repetition import repeated
+from labkit.batch.resumption import resumed
 from labkit.batch.run import RunSettings, run_plan
 from labkit.batch.selection import select
 from labkit.commands.console import console, near
@@ -67,6 +68,7 @@ def run(
     failed_first: bool,
     expression: str | None,
     repeat: int,
+    resume: str | None,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
@@ -100,6 +102,9 @@ def run(
     if expression is not None:
         plan = select(plan, expression)
     plan = repeated(plan, repeat)
+    if resume is not None:
+        folder = _find_run(resume, outputs)
+        plan, outputs = resumed(plan, folder), folder.parent
     plan = _with_turns(
         plan, outputs, longest_first=at_once > 1, failed_first=failed_first or is_fast
     )

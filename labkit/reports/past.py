@@ -12,14 +12,7 @@ from labkit.journal import Ending
 
 _RUNS: Final = 10
 """How many runs are looked through: a notebook that none of them executed counts as new."""
-_EXECUTED: Final = frozenset(Ending) - {
-    Ending.CANCELLED,
-    Ending.NEVER_STARTED,
-    Ending.DESELECTED,
-    Ending.NO_KERNEL,
-    Ending.NO_LEASE,
-}
-"""The endings that tell something of the notebook itself."""
+_RESULTS: Final = frozenset(ending for ending in Ending if ending.is_result)
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ def _past_of(folder: Path) -> Mapping[str, Past]:
 
 def _notebooks(folder: Path) -> Iterator[tuple[str, Past]]:
     for notebook in _results(folder).get("notebooks", []):
-        if notebook["ending"] in _EXECUTED:
+        if notebook["ending"] in _RESULTS:
             is_red = notebook["outcome"] not in {"passed", "skipped"}
             yield notebook["source"], Past(notebook["seconds"], is_red)
 

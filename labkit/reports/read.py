@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,16 +13,19 @@ from labkit.errors import NotebookError, RecordError, UsageError
 from labkit.journal import (
     CatchesKnown,
     CheckBegan,
+    CheckEnded,
     CheckKilled,
     Ending,
     Entry,
     InfrastructureFailed,
     LeaseNote,
     NotebookEnded,
+    NotebookStarted,
     PlannedNotebook,
     ProofStarted,
     RunCancelled,
     RunEnded,
+    RunResumed,
     RunStarted,
     SecretFound,
     ServicesReady,
@@ -31,6 +35,7 @@ from labkit.records import Outcome, ServiceVersion
 from labkit.reports.document import Document, read_document
 from labkit.reports.judging import Witnessed, judge_notebook
 from labkit.reports.results import NotebookResult, Problem, RunResult
+from labkit.reports.texts import moment
 
 JOURNAL: Final = "journal.ndjson"
 """The journal's name in a run's folder."""
@@ -68,7 +73,8 @@ def read_run(folder: Path) -> RunResult:
     Raises `UsageError` when the folder has no journal or the journal cannot be read. A notebook
     that is missing, unreadable or withheld is part of the result, not an error.
     """
-    story = _Story(_entries(folder))
+    entries = read_entries(folder)
+    story = _Story(tuple(_still_told(entries)))
     notebooks = tuple(_read_notebook(folder, plan, story) for plan in story.started.notebooks)
     problems = tuple(_problems(story))
     return RunResult(
@@ -76,12 +82,12 @@ def read_run(folder: Path) -> RunResult:
         labkit=story.started.labkit,
         environment=story.started.environment,
         started_at=story.started.at,
-        seconds=story.ended_at - story.started.at,
+        seconds=story.ended_at - story.started.at - _paused_s(entries),
         exit_code=_exit_code(story, notebooks, problems),
         services=_services(story, notebooks),
         notebooks=notebooks,
         problems=problems,
-        notes=tuple(note.text for note in story.every(LeaseNote)),
+        notes=(*_resumptions(story), *(note.text for note in story.every(LeaseNote))),
         secrets=tuple(story.every(SecretFound)),
         known=tuple(catch for told in story.every(CatchesKnown) for catch in told.catches),
         options=story.started.options,
@@ -91,12 +97,44 @@ def read_run(folder: Path) -> RunResult:
 
 def read_outcome(folder: Path, notebook: str) -> Outcome:
     """How one notebook of a run that still goes on ended; unknown before its end."""
-    story = _Story(_entries(folder))
+    story = _Story(tuple(_still_told(read_entries(folder))))
     plan = next(one for one in story.started.notebooks if one.name == notebook)
     return _read_notebook(folder, plan, story).outcome
 
 
-def _entries(folder: Path) -> tuple[Entry, ...]:
+def _still_told(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries without those that the run's being resumed later has overtaken."""
+    told: list[Entry] = []
+    for entry in entries:
+        if isinstance(entry, RunResumed):
+            told = [one for one in told if not _is_overtaken(one, entry.notebooks)]
+        told.append(entry)
+    yield from told
+
+
+def _is_overtaken(entry: Entry, notebooks: Collection[str]) -> bool:
+    match entry:
+        case RunCancelled() | InfrastructureFailed() | RunEnded():
+            return True
+        case NotebookStarted() | CheckBegan() | CheckEnded() | CheckKilled() | NotebookEnded():
+            return entry.notebook in notebooks
+    return False
+
+
+def _paused_s(entries: Sequence[Entry]) -> float:
+    """How long nothing was done, before each time that the run was resumed."""
+    pairs = itertools.pairwise(entries)
+    return sum(after.at - before.at for before, after in pairs if isinstance(after, RunResumed))
+
+
+def _resumptions(story: _Story) -> Iterator[str]:
+    for entry in story.every(RunResumed):
+        names = ", ".join(entry.notebooks)
+        yield f"the run was ended early and resumed on {moment(entry.at)}, to execute {names}"
+
+
+def read_entries(folder: Path) -> tuple[Entry, ...]:
+    """All entries of a run's journal; raises `UsageError` where it cannot be read."""
     try:
         entries = tuple(read_journal(folder / JOURNAL))
     except OSError as error:

@@ -1,6 +1,7 @@
 """What a run is going to do, and everything for which it is refused before it starts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,12 +129,34 @@ def test_planned(project: Project) -> None:
     """A job as the journal has it: its name, its source as written, its title and its checks."""
     write(project.notebooks / "third.ipynb", markdown("# The third"), code(CHECK))
 
-    assert only(plan(project, "third")).planned() == PlannedNotebook(
+    job = only(plan(project, "third"))
+    assert job.planned() == PlannedNotebook(
         name="third",
         source="notebooks/third.ipynb",
         title="The third",
         checks=(PlannedCheck("it_holds", "What is claimed"),),
+        digest=job.digest,
     )
+    selected = replace(job, deselected=frozenset({"it_holds"})).planned()
+    assert selected.checks == (PlannedCheck("it_holds", "What is claimed", is_selected=False),)
+
+
+def test_a_job_is_told_apart_by_code_parameters_and_checks(project: Project) -> None:
+    """Prose and outputs may change; anything that results depend on makes another digest."""
+    path = project.notebooks / "third.ipynb"
+    write(path, markdown("# The third"), code("x: int = 1", "parameters"), code(CHECK))
+    job = only(plan(project, "third"))
+    write(path, markdown("# Renamed"), code("x: int = 1", "parameters"), code(CHECK))
+    assert only(plan(project, "third")).digest == job.digest
+    others = {
+        only(plan(project, "third", texts=[("x", "2")])).digest,
+        replace(job, deselected=frozenset({"it_holds"})).digest,
+    }
+    write(path, markdown("# The third"), code("x: int = 1", "parameters"), code(CHECK + "\npass"))
+    others.add(only(plan(project, "third")).digest)
+    write(path, code("x: int = 1", "parameters"), code("y = 1", "skip-execution"), code(CHECK))
+    others.add(only(plan(project, "third")).digest)
+    assert len(others | {job.digest}) == 5
 
 
 def test_notebook_without_a_project(tmp_path: Path) -> None:

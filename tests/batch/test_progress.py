@@ -26,6 +26,7 @@ from labkit.journal import (
     ProofStarted,
     RunCancelled,
     RunEnded,
+    RunResumed,
     RunStarted,
     SecretFound,
     ServicesReady,
@@ -63,6 +64,7 @@ STORY: dict[Entry, str] = {
     InfrastructureFailed(1.0, "PostgreSQL does not answer"): "PostgreSQL does not answer",
     SecretFound(1.0, "book.ipynb", "line 3"): "book.ipynb held a secret and was withheld",
     RunEnded(1.0): "",
+    RunResumed(1.0, ("book",)): "the run goes on: 1 notebook without a result",
 }
 """One entry of each kind, and the line for it; empty where it has none."""
 

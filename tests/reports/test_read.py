@@ -9,11 +9,17 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.journal import (
+    CheckBegan,
+    CheckKilled,
     Ending,
     Entry,
     InfrastructureFailed,
     LeaseNote,
+    NotebookEnded,
+    NotebookStarted,
     RunCancelled,
+    RunEnded,
+    RunResumed,
     SecretFound,
     entry_to_line,
 )
@@ -48,6 +54,36 @@ def test_a_run_in_which_nothing_passed(tmp_path: Path, outcome: Outcome) -> None
     """A run in which nothing passed is not green, though nothing is red."""
     run = read_run(RunFolder(tmp_path, cells=[check_cell("rollback", outcome, ())]).write())
     assert (run.exit_code, run.outcome) == (1, outcome)
+
+
+def test_a_run_that_was_resumed(tmp_path: Path) -> None:
+    """What was told of the first try no longer counts, its pause is no time of the run."""
+    tried = (
+        NotebookStarted(AT + 1, "database"),
+        CheckBegan(AT + 1, "database", "rollback"),
+        CheckKilled(AT + 1, "database", "rollback", 30.0),
+        NotebookEnded(AT + 1, "database", Ending.CANCELLED, "", 1, 1.0),
+        InfrastructureFailed(AT + 1, "no more"),
+        CANCELLED,
+        RunEnded(AT + 2),
+    )
+    resumed = RunResumed(AT + 2.5, ("database",))
+    cells = [check_cell("rollback")]
+    run = read_run(RunFolder(tmp_path, cells=cells, entries=(*tried, resumed)).write())
+    assert (run.exit_code, run.problems) == (0, ())
+    assert run.seconds == 3.5
+    assert run.notes == (
+        "the run was ended early and resumed on 2026-03-05 14:03:24 UTC, to execute database",
+    )
+
+
+def test_a_resumed_run_is_cut_off_until_its_own_end(tmp_path: Path) -> None:
+    """The first end is not that of the second try; of other notebooks all stays told."""
+    entries = (RunEnded(AT + 2), RunResumed(AT + 2.5, ("other",)))
+    folder = RunFolder(tmp_path, cells=[], ending=Ending.DEADLINE, entries=entries, is_ended=False)
+    run = read_run(folder.write())
+    assert (run.exit_code, run.problems[0].reason) == (4, "cut-off")
+    assert run.notebooks[0].ending is Ending.DEADLINE
 
 
 @pytest.mark.parametrize("ending", [Ending.KERNEL_DIED, Ending.CHECK_KILLED, Ending.CELL_ERROR])
