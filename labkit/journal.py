@@ -107,6 +107,27 @@ class NotebookStarted:
     notebook: str
 
 
+class Phase(enum.StrEnum):
+    """What a notebook's time is spent on, in the order in which it begins."""
+
+    LEASE = "lease"
+    """Waiting for a place: a lease, and for the first ones a warm process."""
+    KERNEL = "kernel"
+    """From asking for a kernel until it is ready."""
+    CELLS = "cells"
+    """From sending a cell to its last output, all cells together."""
+    SAVING = "saving"
+    END = "kernel's end"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a notebook's execution spent on one phase."""
+
+    phase: Phase
+    seconds: float
+
+
 @dataclass(frozen=True)
 class CheckBegan:
     """A check's start record came in."""
@@ -165,6 +186,17 @@ class Ending(enum.StrEnum):
     NO_LEASE = "no-lease"
     """No lease could be made."""
 
+    @property
+    def is_result(self) -> bool:
+        """Whether it says something of the notebook itself: it was executed, and not cancelled."""
+        return self not in {
+            Ending.CANCELLED,
+            Ending.NEVER_STARTED,
+            Ending.DESELECTED,
+            Ending.NO_KERNEL,
+            Ending.NO_LEASE,
+        }
+
 
 @dataclass(frozen=True)
 class NotebookEnded:
@@ -178,6 +210,8 @@ class NotebookEnded:
     cell: int | None
     """The number of the cell that was running when it ended early, counted from 0."""
     seconds: float
+    spent: tuple[Spent, ...] = ()
+    """Where these went, as far as it came; phases that it did not come to are left out."""
 
 
 @dataclass(frozen=True)
@@ -186,17 +220,26 @@ class LeaseNote:
 
     at: float
     text: str
-    @property
-    def is_result(self) -> bool:
-        """Whether it says something of the notebook itself: it was executed, and not cancelled."""
-        return self not in {
-            Ending.CANCELLED,
-            Ending.NEVER_STARTED,
-            Ending.DESELECTED,
-            Ending.NO_KERNEL,
-            Ending.NO_LEASE,
-        }
 
+
+@dataclass(frozen=True)
+class FileCoverage:
+    """How much of a module ran."""
+
+    module: str
+    """The name by which it is imported."""
+    statements: int
+    missed: int
+    """Statements that never ran."""
+
+
+@dataclass(frozen=True)
+class CoverageMeasured:
+    """What ran of the targets' packages, in all processes of the run that ended by themselves."""
+
+    at: float
+    files: tuple[FileCoverage, ...]
+    """Also of modules that nobody imported."""
 
 
 @dataclass(frozen=True)
@@ -222,26 +265,6 @@ class SecretFound:
     at: float
     file: str
     where: str
-@dataclass(frozen=True)
-class FileCoverage:
-    """How much of a module ran."""
-
-    module: str
-    """The name by which it is imported."""
-    statements: int
-    missed: int
-    """Statements that never ran."""
-
-
-@dataclass(frozen=True)
-class CoverageMeasured:
-    """What ran of the targets' packages, in all processes of the run that ended by themselves."""
-
-    at: float
-    files: tuple[FileCoverage, ...]
-    """Also of modules that nobody imported."""
-
-
     """The place inside the file and the form of the secret, never its value."""
 
 
@@ -254,6 +277,7 @@ class RunEnded:
 
 Entry = (
     RunStarted
+    | RunResumed
     | CatchesKnown
     | ProofStarted
     | ServicesReady
@@ -263,6 +287,7 @@ Entry = (
     | CheckKilled
     | NotebookEnded
     | LeaseNote
+    | CoverageMeasured
     | RunCancelled
     | InfrastructureFailed
     | SecretFound
@@ -272,22 +297,22 @@ Entry = (
 _KINDS: Final[Mapping[str, type[Entry]]] = types.MappingProxyType(
     {
         "run-started": RunStarted,
+        "run-resumed": RunResumed,
         "catches-known": CatchesKnown,
         "proof-started": ProofStarted,
         "services-ready": ServicesReady,
         "notebook-started": NotebookStarted,
         "check-began": CheckBegan,
-    | RunResumed
         "check-ended": CheckEnded,
         "check-killed": CheckKilled,
         "notebook-ended": NotebookEnded,
         "lease-note": LeaseNote,
+        "coverage-measured": CoverageMeasured,
         "run-cancelled": RunCancelled,
         "infrastructure-failed": InfrastructureFailed,
         "secret-found": SecretFound,
         "run-ended": RunEnded,
     }
-    | CoverageMeasured
 )
 
 
@@ -297,7 +322,6 @@ def entry_to_line(entry: Entry) -> str:
     return json.dumps({"kind": kind, **asdict(entry)}, allow_nan=False)
 
 
-        "run-resumed": RunResumed,
 def entry_from_line(line: str) -> Entry:
     """The entry that a line stands for; raises `RecordError` when it stands for none."""
     try:
@@ -307,7 +331,6 @@ def entry_from_line(line: str) -> Entry:
     kind = value.pop("kind", None) if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise RecordError(f"no journal entry is of kind {kind!r:.80}")
-        "coverage-measured": CoverageMeasured,
     return from_json(_KINDS[kind], value)
 
 
