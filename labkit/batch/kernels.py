@@ -11,15 +11,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
-from labkit.batch import provisioner
-from labkit.warm.programs import launcher
-
-_COLD: Final = "labkit.batch.kernel_process"
+from labkit.batch import kernel_process, provisioner
 
 
 @dataclass(frozen=True)
@@ -38,17 +35,16 @@ class KernelPlace:
 class _RunningInterpreter(KernelSpecManager):
     """Whatever a notebook calls its kernel, it is the interpreter that labkit is installed in."""
 
-    def __init__(self, place: KernelPlace) -> None:
+    def __init__(self, warm: Path | None) -> None:
         super().__init__()
-        self._place = place
+        self._warm = warm
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        module = launcher(_COLD, self._place.environment)
-        argv = [sys.executable, *module, str(os.getpid()), "-f", "{connection_file}"]
+        launcher = ["-m", kernel_process.__name__, str(os.getpid())]
+        argv = [sys.executable, *launcher, "-f", "{connection_file}"]
         spec = KernelSpec(argv=argv, display_name=kernel_name, language="python")
-        if self._place.warm is not None:
-            door = {"door": str(self._place.warm)}
-            chosen = {"provisioner_name": provisioner.NAME, "config": door}
+        if self._warm is not None:
+            chosen = {"provisioner_name": provisioner.NAME, "config": {"door": str(self._warm)}}
             spec.metadata = {"kernel_provisioner": chosen}
         return spec
 
@@ -59,6 +55,6 @@ def kernel_manager(place: KernelPlace) -> AsyncKernelManager:
         "transport": "ipc",
         "ip": str(place.folder / "k"),
         "connection_file": str(place.folder / "connection.json"),
-        "kernel_spec_manager": _RunningInterpreter(place),
+        "kernel_spec_manager": _RunningInterpreter(place.warm),
     }
     return AsyncKernelManager(**options)

@@ -39,9 +39,9 @@ from labkit.journal import (
     NotebookEnded,
     NotebookStarted,
     RunCancelled,
+    RunResumed,
     RunStarted,
     ServicesReady,
-    RunResumed,
 )
 from labkit.redaction import Redactor, secrets_in
 from labkit.reports.build import Further
@@ -153,12 +153,12 @@ def _refuse_secret_parameters(plan: Plan, redactor: Redactor) -> None:
         raise ParameterError("; ".join(faults))
 
 
-class _Run:
-    """The state of one run while it goes on."""
 def _is_executed(job: Job, plan: Plan) -> bool:
     return not job.is_deselected and (plan.remaining is None or job.name in plan.remaining)
 
 
+class _Run:
+    """The state of one run while it goes on."""
 
     def __init__(
         self,
@@ -181,8 +181,6 @@ def _is_executed(job: Job, plan: Plan) -> bool:
         """An error that nothing of the run's surroundings explains."""
 
     def begin(self, beginning: Sequence[Entry]) -> None:
-        plan = self._plan
-        planned = tuple(job.planned() for job in plan.jobs)
         if self._plan.remaining is None:
             self._begin_anew(beginning)
         else:
@@ -195,6 +193,8 @@ def _is_executed(job: Job, plan: Plan) -> bool:
             (self._folder / f"{name}.ipynb").unlink(missing_ok=True)
 
     def _begin_anew(self, beginning: Sequence[Entry]) -> None:
+        plan = self._plan
+        planned = tuple(job.planned() for job in plan.jobs)
         started = (plan.run, labkit.__version__, plan.environment, planned, plan.options)
         for entry in (RunStarted(time.time(), *started), *beginning):
             self._record(entry)
