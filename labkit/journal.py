@@ -107,6 +107,27 @@ class NotebookStarted:
     notebook: str
 
 
+class Phase(enum.StrEnum):
+    """What a notebook's time is spent on, in the order in which it begins."""
+
+    LEASE = "lease"
+    """Waiting for a place: a lease, and for the first ones a warm process."""
+    KERNEL = "kernel"
+    """From asking for a kernel until it is ready."""
+    CELLS = "cells"
+    """From sending a cell to its last output, all cells together."""
+    SAVING = "saving"
+    END = "kernel's end"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a notebook's execution spent on one phase."""
+
+    phase: Phase
+    seconds: float
+
+
 @dataclass(frozen=True)
 class CheckBegan:
     """A check's start record came in."""
@@ -189,6 +210,8 @@ class NotebookEnded:
     cell: int | None
     """The number of the cell that was running when it ended early, counted from 0."""
     seconds: float
+    spent: tuple[Spent, ...] = ()
+    """Where these went, as far as it came; phases that it did not come to are left out."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +220,26 @@ class LeaseNote:
 
     at: float
     text: str
+
+
+@dataclass(frozen=True)
+class FileCoverage:
+    """How much of a module ran."""
+
+    module: str
+    """The name by which it is imported."""
+    statements: int
+    missed: int
+    """Statements that never ran."""
+
+
+@dataclass(frozen=True)
+class CoverageMeasured:
+    """What ran of the targets' packages, in all processes of the run that ended by themselves."""
+
+    at: float
+    files: tuple[FileCoverage, ...]
+    """Also of modules that nobody imported."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +287,7 @@ Entry = (
     | CheckKilled
     | NotebookEnded
     | LeaseNote
+    | CoverageMeasured
     | RunCancelled
     | InfrastructureFailed
     | SecretFound
@@ -263,6 +307,7 @@ _KINDS: Final[Mapping[str, type[Entry]]] = types.MappingProxyType(
         "check-killed": CheckKilled,
         "notebook-ended": NotebookEnded,
         "lease-note": LeaseNote,
+        "coverage-measured": CoverageMeasured,
         "run-cancelled": RunCancelled,
         "infrastructure-failed": InfrastructureFailed,
         "secret-found": SecretFound,

@@ -26,9 +26,10 @@ from labkit.batch.environments import kernel_environment
 from labkit.batch.execution import Ended, Execution
 from labkit.batch.kernel_owner import KernelOwner
 from labkit.batch.kernels import KernelPlace
+from labkit.batch.stopwatch import Stopwatch
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import RecordError
-from labkit.journal import Ending
+from labkit.journal import Ending, Phase
 from labkit.output_redaction import redact_content
 from labkit.records import MEDIA_TYPE, CheckRecord, CheckStarted, Record, record_from_json
 from labkit.redaction import Redactor, secrets_in
@@ -55,8 +56,9 @@ class LabkitEngine(Engine):  # type: ignore[misc]  # papermill has no types
         Raises `KernelUnavailable` when no kernel starts and nbclient's `DeadKernelError` when it
         dies; an error in a cell is papermill's to raise, from the cell's output.
         """
-        book_keeping = _Manager if execution is None else _QuickManager
-        manager = book_keeping(nb, output_path=output_path, progress_bar=False)
+        manager = _Manager(nb, output_path=output_path, progress_bar=False)
+        if execution is not None:
+            manager = _QuickManager(nb, output_path, execution.stopwatch)
         manager.notebook_start()
         try:
             with contextlib.ExitStack() as stack:
@@ -105,10 +107,15 @@ class _QuickManager(_Manager):
     so once, when the notebook is finished.
     """
 
+    def __init__(self, nb: NotebookNode, output_path: str | None, watch: Stopwatch) -> None:
+        super().__init__(nb, output_path=output_path, progress_bar=False)
+        self._watch = watch
+
     def save(self, **_options: object) -> None:
         """Write the notebook's state."""
-        text = json.dumps(self.nb, ensure_ascii=False)
-        Path(self.output_path).write_text(text, encoding="utf-8")
+        with self._watch.during(Phase.SAVING):
+            text = json.dumps(self.nb, ensure_ascii=False)
+            Path(self.output_path).write_text(text, encoding="utf-8")
 
 
 class KernelDriver(KernelOwner):
@@ -159,7 +166,7 @@ class KernelDriver(KernelOwner):
         deadline_s = self._execution.deadline_s or _NO_DEADLINE_S
         deadline = loop.call_later(deadline_s, self._stop, Ending.DEADLINE)
         try:
-            async with self.kernel_at(self._execution.place):
+            async with self.kernel_at(self._execution.place, self._execution.stopwatch):
                 await self._run_cells()
                 self._execution.ended = self._stopped or self._how_it_ended()
         except BaseException as error:
@@ -181,7 +188,8 @@ class KernelDriver(KernelOwner):
             self._cell_over.clear()
             self.nb_man.cell_start(cell, index)
             try:
-                await self.async_execute_cell(cell, index)
+                with self._execution.stopwatch.during(Phase.CELLS):
+                    await self.async_execute_cell(cell, index)
             except CellExecutionError as error:
                 self.nb_man.cell_exception(cell, cell_index=index, exception=error)
                 self._cell_error = error

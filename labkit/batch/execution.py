@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from labkit.batch.kernels import KernelPlace
+from labkit.batch.stopwatch import Stopwatch
 from labkit.journal import Ending
 from labkit.records import CheckStarted, Record
 from labkit.redaction import Redactor
@@ -52,6 +53,7 @@ class Execution:
         redactor: Redactor,
         deadline_s: float | None = None,
         grace_s: float = GRACE_S,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         self.place = place
         self.observer = observer
@@ -60,6 +62,7 @@ class Execution:
         self.grace_s = grace_s
         self.ended: Ended | None = None
         """Set by the engine before it returns or raises."""
+        self.stopwatch = stopwatch or Stopwatch()
         self._lock = threading.Lock()
         self._stop: Callable[[Ending], None] | None = None
         self._asked: Ending | None = None

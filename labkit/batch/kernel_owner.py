@@ -20,7 +20,9 @@ from jupyter_client.manager import AsyncKernelManager
 from papermill.clientwrap import PapermillNotebookClient
 
 from labkit.batch.kernels import KernelPlace, kernel_manager
+from labkit.batch.stopwatch import Stopwatch
 from labkit.errors import KernelUnavailable
+from labkit.journal import Phase
 
 _READY_S: Final = 60.0
 _END_S: Final = 5.0
@@ -38,7 +40,7 @@ class KernelOwner(PapermillNotebookClient):  # type: ignore[misc]  # papermill h
     kc: AsyncKernelClient | None
 
     @contextlib.asynccontextmanager
-    async def kernel_at(self, place: KernelPlace) -> AsyncIterator[None]:
+    async def kernel_at(self, place: KernelPlace, watch: Stopwatch) -> AsyncIterator[None]:
         """A kernel that is ready, for the block; afterwards nothing of it is left.
 
         Raises `KernelUnavailable` when it does not come so far.
@@ -46,13 +48,15 @@ class KernelOwner(PapermillNotebookClient):  # type: ignore[misc]  # papermill h
         self.km = manager = kernel_manager(place)
         group: int | None = None
         try:
-            await self._start(place)
+            with watch.during(Phase.KERNEL):
+                await self._start(place)
             group = getattr(manager.provisioner, "pgid", None)
             yield
         finally:
             await self.before_its_end()
-            await self._async_cleanup_kernel()
-            _kill_group(group)
+            with watch.during(Phase.END):
+                await self._async_cleanup_kernel()
+                _kill_group(group)
 
     async def before_its_end(self) -> None:
         """What is still to be awaited while there is a kernel."""

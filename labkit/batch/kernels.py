@@ -11,12 +11,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
-from labkit.batch import kernel_process, provisioner
+from labkit.batch import provisioner
+from labkit.warm.programs import launcher
+
+_COLD: Final = "labkit.batch.kernel_process"
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,17 @@ class KernelPlace:
 class _RunningInterpreter(KernelSpecManager):
     """Whatever a notebook calls its kernel, it is the interpreter that labkit is installed in."""
 
-    def __init__(self, warm: Path | None) -> None:
+    def __init__(self, place: KernelPlace) -> None:
         super().__init__()
-        self._warm = warm
+        self._place = place
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        launcher = ["-m", kernel_process.__name__, str(os.getpid())]
-        argv = [sys.executable, *launcher, "-f", "{connection_file}"]
+        module = launcher(_COLD, self._place.environment)
+        argv = [sys.executable, *module, str(os.getpid()), "-f", "{connection_file}"]
         spec = KernelSpec(argv=argv, display_name=kernel_name, language="python")
-        if self._warm is not None:
-            chosen = {"provisioner_name": provisioner.NAME, "config": {"door": str(self._warm)}}
+        if self._place.warm is not None:
+            door = {"door": str(self._place.warm)}
+            chosen = {"provisioner_name": provisioner.NAME, "config": door}
             spec.metadata = {"kernel_provisioner": chosen}
         return spec
 
@@ -55,6 +59,6 @@ def kernel_manager(place: KernelPlace) -> AsyncKernelManager:
         "transport": "ipc",
         "ip": str(place.folder / "k"),
         "connection_file": str(place.folder / "connection.json"),
-        "kernel_spec_manager": _RunningInterpreter(place.warm),
+        "kernel_spec_manager": _RunningInterpreter(place),
     }
     return AsyncKernelManager(**options)

@@ -30,6 +30,7 @@ from labkit.batch.recorder import NotebookObserver, Recorder
 from labkit.batch.resumption import held_journal
 from labkit.batch.seal import finish_notebook, seal
 from labkit.batch.selection import source_of
+from labkit.batch.stopwatch import Stopwatch
 from labkit.errors import InfrastructureError, KernelUnavailable, ParameterError, UsageError
 from labkit.journal import (
     Ending,
@@ -38,6 +39,7 @@ from labkit.journal import (
     Journal,
     NotebookEnded,
     NotebookStarted,
+    Phase,
     RunCancelled,
     RunResumed,
     RunStarted,
@@ -310,12 +312,14 @@ class _Run:
 
     async def _run_job(self, bench: Bench, job: Job, threads: Executor) -> None:
         self._record(NotebookStarted(time.time(), job.name))
-        started = time.monotonic()
+        started, watch = time.monotonic(), Stopwatch()
         ended = Ended(Ending.NO_KERNEL, "the run could not go on, see what it tells")
         execution: Execution | None = None
         try:
-            async with bench.place(job) as place:
-                execution = self._execution(job, place)
+            async with contextlib.AsyncExitStack() as stack:
+                with watch.during(Phase.LEASE):
+                    place = await stack.enter_async_context(bench.place(job))
+                execution = self._execution(job, place, watch)
                 ended = await self._execute(job, execution, threads)
         except asyncio.CancelledError:
             before = Ended(Ending.CANCELLED, "the run was cancelled before the kernel ran")
@@ -325,16 +329,17 @@ class _Run:
             ended = Ended(Ending.NO_LEASE, str(error))
         finally:
             seconds = time.monotonic() - started
-            told = (job.name, ended.ending, ended.detail, ended.cell, seconds)
+            told = (job.name, ended.ending, ended.detail, ended.cell, seconds, watch.spent)
             self._record(NotebookEnded(time.time(), *told))
 
-    def _execution(self, job: Job, place: KernelPlace) -> Execution:
+    def _execution(self, job: Job, place: KernelPlace, watch: Stopwatch) -> Execution:
         return Execution(
             place,
             NotebookObserver(job.name, self._recorder),
             redactor=self._recorder.redactor,
             deadline_s=job.deadline_s,
             grace_s=self._settings.grace_s,
+            stopwatch=watch,
         )
 
     async def _execute(self, job: Job, execution: Execution, threads: Executor) -> Ended:

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, Protocol
 
@@ -16,6 +17,9 @@ from labkit.warm.requests import Request
 
 DOOR: Final = "LABKIT_WARM"
 """The environment variable that says where a warm process listens."""
+
+COVERAGE: Final = "LABKIT_COVERAGE"
+"""The environment variable that names coverage.py's settings, where it is to measure programs."""
 
 _LONGEST_LINE_BYTES: Final = 65_536
 
@@ -59,7 +63,7 @@ async def start_program(
         except NotWarm as error:
             _log.warning("%s starts cold: %s", module, error)
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module),
+        *(sys.executable, *launcher(module, environment)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,
@@ -67,6 +71,13 @@ async def start_program(
         env=environment,
         limit=limit_bytes,
     )
+
+
+def launcher(module: str, environment: Mapping[str, str]) -> Sequence[str]:
+    """What the interpreter is told to run a module, by coverage.py where that is to measure it."""
+    settings = environment.get(COVERAGE)
+    measure = ("-m", "coverage", "run", f"--rcfile={settings}") if settings else ()
+    return (*measure, "-m", module)
 
 
 class _ForkedProgram:
