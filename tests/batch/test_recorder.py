@@ -51,7 +51,7 @@ class Told:
 def planned(text: str) -> RunStarted:
     """A plan of one notebook that holds a text wherever its author wrote one."""
     plan = PlannedNotebook("book", f"{text}.ipynb", text, (PlannedCheck("check", text),))
-    return RunStarted(1.0, "run", "0.1.0", "test", (plan,))
+    return RunStarted(1.0, "run", "0.1.0", "test", (plan,), f"-k {text}")
 
 
 @pytest.mark.parametrize(
