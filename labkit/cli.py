@@ -184,6 +184,12 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
     metavar="EXPRESSION",
     help="Execute the checks whose name, or notebook's, fits: 'rollback and not cache'.",
 )
+@click.option("--profile", is_flag=True, help="Tell where the time of each notebook went.")
+@click.option(
+    "--coverage",
+    is_flag=True,
+    help="Measure which lines of the target's package run; kernels start cold.",
+)
 @click.option(
     "--repeat",
     type=click.IntRange(min=1),
@@ -216,7 +222,7 @@ def _run(**given: Any) -> int:
     """
     from labkit.commands.warmth import warmth
 
-    with warmth(cold=given.pop("cold")) as warm:
+    with warmth(cold=given.pop("cold") or given["coverage"]) as warm:
         from labkit.commands.run import run
 
         return run(given.pop("selections"), warm=warm, **given)

@@ -156,3 +156,28 @@ def test_a_killed_run_is_resumed_in_its_folder(tmp_path: Path, given: Mapping[st
     [note] = results(project)["notes"]
     assert note.endswith("to execute patient, zen")
     assert note in (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_who_asks_is_told_where_the_time_went_and_what_was_covered(
+    tmp_path: Path, given: Mapping[str, str]
+) -> None:
+    """Both stand on the terminal, on the page and in the results; kernels start cold for it."""
+    project = write_project(tmp_path / "p", calm=PASSING)
+    ended = labkit("run", "--profile", "--coverage", folder=project, environment=given)
+    assert ended.returncode == 0, ended.stderr
+    head, calm, services, covered, *_ = ended.stdout.splitlines()
+    assert head.split()[:4] == ["seconds", "of", "lease", "kernel"]
+    assert calm.startswith("calm")
+    assert services.startswith("the services answered after ")
+    assert covered.startswith("coverage: ")
+    found = results(project)
+    assert found["options"] == "--profile --coverage"
+    assert set(found["notebooks"][0]["spent_s"]) == {
+        *("lease", "kernel", "cells", "saving", "kernel's end")
+    }
+    of_module = {one["module"]: one for one in found["coverage"]}
+    store = of_module["labkit.reference.store"]
+    assert 0 < store["missed"] < store["statements"]
+    page = (project / "outputs/latest/index.html").read_text(encoding="utf-8")
+    assert "Where the time went" in page
+    assert "Coverage of the target" in page

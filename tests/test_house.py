@@ -85,6 +85,8 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "commands.run",
             "commands.services",
         ),
+        "tests/batch/test_kernels.py": ("batch.environments",),
+        "tests/test_cli_modes.py": ("commands.figures", "commands.warmth"),
         "tests/prove/test_prover.py": ("commands.prove",),
         "tests/prove/test_telling.py": ("commands.proof",),
         "tests/reference/test_store.py": (
@@ -110,6 +112,7 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "reference.sabotage.altered",
             "reference.sabotage.configuration",
             "reference.sabotage.contexts",
+            "reference.sabotage.downstream",
             "reference.sabotage.notifications",
             "reference.sabotage.routing",
             "reference.sabotage.titles",

@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 
 import labkit
 from labkit.batch.bench import Bench
+from labkit.batch.coverage import CoverageMeter, package_of
 from labkit.batch.execution import GRACE_S, Ended, Execution
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, Plan
@@ -33,6 +34,7 @@ from labkit.batch.selection import source_of
 from labkit.batch.stopwatch import Stopwatch
 from labkit.errors import InfrastructureError, KernelUnavailable, ParameterError, UsageError
 from labkit.journal import (
+    CoverageMeasured,
     Ending,
     Entry,
     InfrastructureFailed,
@@ -54,6 +56,7 @@ from labkit.services.keeper import keep
 from labkit.services.leases import LeaseHolder
 from labkit.services.open import open_services, standing_servers
 from labkit.warm.owner import WarmProcess
+from labkit.warm.programs import COVERAGE
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _UNWRITABLE: Final = frozenset(
@@ -81,6 +84,8 @@ class RunSettings:
     """How many notebooks are executed at the same time; at least 1."""
     fail_fast: bool = False
     """Whether no notebook is begun any more once one is red."""
+    coverage: bool = False
+    """Whether it is measured what of the targets' packages runs."""
 
 
 async def run_plan(
@@ -269,18 +274,30 @@ class _Run:
             LeaseHolder(services) as holder,
         ):
             self._meet(services)
-            bench = Bench(
-                holder,
-                self._recorder,
-                jobs=self._waiting,
-                folder=folder,
-                environment=settings.environment,
-                working_folder=settings.working_folder,
-                warm=self._warm,
-            )
-            with _writing_to(self._folder):
+            with _writing_to(self._folder), self._measured(folder) as environment:
+                bench = Bench(
+                    holder,
+                    self._recorder,
+                    jobs=self._waiting,
+                    folder=folder,
+                    environment=environment,
+                    working_folder=settings.working_folder,
+                    warm=self._warm,
+                )
                 async with bench:
                     await self._work_side_by_side(bench)
+
+    @contextlib.contextmanager
+    def _measured(self, folder: Path) -> Iterator[Mapping[str, str]]:
+        """The environment of the kernels, in which coverage is measured where it is wanted."""
+        environment = self._settings.environment
+        if not self._settings.coverage:
+            yield environment
+            return
+        targets = {job.target for job in self._plan.jobs if job.target is not None}
+        meter = CoverageMeter(folder / "coverage", map(package_of, targets))
+        yield {**environment, COVERAGE: str(meter.settings)}
+        self._record(CoverageMeasured(time.time(), meter.measured()))
 
     async def _work_side_by_side(self, bench: Bench) -> None:
         """Execute the notebooks, several at a time, each begun in its turn.

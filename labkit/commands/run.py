@@ -16,6 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from labkit.batch.coverage import require_coverage
 from labkit.batch.order import in_turn
 from labkit.batch.plan import Mode, Plan, make_plan
 from labkit.batch.progress import progress
@@ -24,6 +25,7 @@ from labkit.batch.resumption import resumed
 from labkit.batch.run import RunSettings, run_plan
 from labkit.batch.selection import select
 from labkit.commands.console import console, near
+from labkit.commands.figures import figures
 from labkit.commands.proof import tell_proof
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import UsageError
@@ -37,6 +39,7 @@ from labkit.record_view import SYMBOLS
 from labkit.records import Outcome
 from labkit.reports.build import LATEST, build_reports
 from labkit.reports.past import read_past
+from labkit.reports.profile import OPTION
 from labkit.reports.read import JOURNAL
 from labkit.reports.repeats import steadiness
 from labkit.reports.results import RunResult
@@ -68,12 +71,16 @@ def run(
     failed_first: bool,
     expression: str | None,
     repeat: int,
+    profile: bool,
+    coverage: bool,
     resume: str | None,
 ) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
     Raises `UsageError`, with all that is wrong, or `TargetError`, before anything is started.
     """
+    if coverage:
+        require_coverage()
     here = Path.cwd()
     project = nearest_project(here)
     is_fast = Mode(mode) is Mode.FAST_FEEDBACK
@@ -96,6 +103,8 @@ def run(
         "--fail-fast": fail_fast,
         "--failed-first": failed_first,
         f"--repeat={repeat}": repeat > 1,
+        OPTION: profile,
+        "--coverage": coverage,
         f"-k {shlex.quote(expression or '')}": expression is not None,
     }
     plan = replace(plan, options=" ".join(option for option, is_given in asked.items() if is_given))
@@ -118,6 +127,7 @@ def run(
         working_folder=root,
         workers=at_once,
         fail_fast=fail_fast or is_fast,
+        coverage=coverage,
     )
     # A target of the project's own is imported as in the kernels.
     with importing_from(root), without_papermills_warnings():
@@ -205,6 +215,8 @@ def _tell(result: RunResult, folder: Path, out: Console) -> None:
     """What is red, how steady repeated checks were, and the verdict with the way to the report."""
     for trouble in troubles(result):
         out.print(_line(trouble), soft_wrap=True)
+    for figure in figures(result):
+        out.print(figure)
     for one in steadiness(result):
         out.print(f"{one.notebook} / {one.check}: {one.sentence}", soft_wrap=True)
     style = "bold green" if result.is_green else "bold red"

@@ -18,9 +18,11 @@ from labkit.errors import RecordError
 from labkit.record_view import SYMBOLS
 from labkit.records import MEDIA_TYPE, Expectation
 from labkit.reports import texts
+from labkit.reports.covered import table_of
 from labkit.reports.document import Cell, CellKind, Display, Document, Output, Raised, Stream
 from labkit.reports.markup import Html, identifier, image, markdown, python
 from labkit.reports.parameters import parameters
+from labkit.reports.profile import PHASES, profiles
 from labkit.reports.repeats import steadiness
 from labkit.reports.results import CheckResult, NotebookResult, RunResult
 from labkit.reports.results_json import libraries
@@ -83,6 +85,9 @@ class Pages:
             books={notebook.name: notebook for notebook in run.notebooks},
             troubles=troubles(run) if run.proof is None else (),
             repeats=steadiness(run),
+            profiles=profiles(run),
+            phases=PHASES,
+            coverage=table_of(run.coverage) if run.coverage is not None else None,
             libraries=libraries(run),
             notes=tuple(dict.fromkeys((*run.notes, *_service_notes(run)))),
         )

@@ -83,6 +83,7 @@ def judge_notebook(
         problems=tuple(_problems(plan, read, testimony, witnessed, checks)),
         document=document,
         repeats=plan.repeats,
+        spent=ended.spent if ended else (),
     )
 
 

@@ -15,6 +15,7 @@ from labkit.journal import (
     CheckBegan,
     CheckEnded,
     CheckKilled,
+    CoverageMeasured,
     Ending,
     Entry,
     InfrastructureFailed,
@@ -91,6 +92,8 @@ def read_run(folder: Path) -> RunResult:
         secrets=tuple(story.every(SecretFound)),
         known=tuple(catch for told in story.every(CatchesKnown) for catch in told.catches),
         options=story.started.options,
+        services_s=next((one.at - story.started.at for one in story.every(ServicesReady)), None),
+        coverage=next((one.files for one in reversed(story.every(CoverageMeasured))), None),
         proof=next(iter(story.every(ProofStarted)), None),
     )
 

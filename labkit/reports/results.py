@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit.journal import Ending, ProofStarted, SecretFound
+from labkit.journal import Ending, FileCoverage, ProofStarted, SecretFound, Spent
 from labkit.records import Expectation, LabOpened, Outcome, ServiceVersion, worst
 from labkit.reports.document import Document
 from labkit.sabotage import KnownCatch
@@ -66,6 +66,8 @@ class NotebookResult:
     """The executed notebook; None when it is missing, unreadable or withheld."""
     repeats: str = ""
     """The name that all its executions in this run share, where there are several; else empty."""
+    spent: tuple[Spent, ...] = ()
+    """Where its seconds went, as far as it came."""
 
     @property
     def outcome(self) -> Outcome:
@@ -95,6 +97,10 @@ class RunResult:
     """What its checks were seen to catch before it began."""
     options: str = ""
     """What was asked for beside notebooks and parameters, as on the command line."""
+    services_s: float | None = None
+    """From the run's start until its services answered; None where they never did."""
+    coverage: tuple[FileCoverage, ...] | None = None
+    """What ran of the targets' packages; None where that was not measured."""
     proof: ProofStarted | None = None
     """What it set out to prove; None for a run that proves nothing."""
 

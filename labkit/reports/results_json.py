@@ -36,6 +36,8 @@ def results_json(run: RunResult) -> str:
         "problems": _problems(run.problems),
         "notes": run.notes,
         "repeats": steadiness_json(run),
+        "services_s": run.services_s,
+        "coverage": run.coverage and [asdict(file) for file in run.coverage],
         "notebooks": [_notebook(notebook) for notebook in run.notebooks],
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
@@ -64,6 +66,7 @@ def _notebook(notebook: NotebookResult) -> dict[str, object]:
         "detail": notebook.detail,
         "cell": notebook.cell,
         "seconds": notebook.seconds,
+        "spent_s": {spent.phase: spent.seconds for spent in notebook.spent},
         "area": opened.area if opened else None,
         "seed": opened.seed if opened else None,
         "target": opened.target if opened else None,

@@ -1,0 +1,43 @@
+"""How much of the target's package ran, for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labkit.journal import FileCoverage
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A module, or all of them."""
+
+    module: str
+    statements: int
+    missed: int
+
+    @property
+    def rate(self) -> float:
+        """The share of statements that ran, from 0 to 1; a module without any is covered."""
+        return 1 - self.missed / self.statements if self.statements else 1.0
+
+    @property
+    def share(self) -> str:
+        """The same in percent, never rounded up to all of it."""
+        return f"{int(1000 * self.rate) / 10:.1f} %"
+
+
+@dataclass(frozen=True)
+class CoverageTable:
+    """All modules, the least covered first."""
+
+    all: Covered
+    modules: tuple[Covered, ...]
+
+
+def table_of(files: Sequence[FileCoverage]) -> CoverageTable:
+    """What was measured, added up and in order."""
+    modules = [Covered(file.module, file.statements, file.missed) for file in files]
+    statements = sum(one.statements for one in modules)
+    whole = Covered("all", statements, sum(one.missed for one in modules))
+    return CoverageTable(whole, tuple(sorted(modules, key=lambda one: (one.rate, one.module))))

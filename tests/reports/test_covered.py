@@ -1,0 +1,45 @@
+"""What was covered is added up, the least of it first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.journal import FileCoverage
+from labkit.reports.covered import Covered, table_of
+from labkit.reports.html import Pages
+from labkit.reports.read import read_run
+from labkit.reports.results_json import results_json
+from tests.reports.pages import Page
+from tests.reports.runs import RunFolder, check_cell
+
+FILES = (
+    FileCoverage("shop", 0, 0),
+    FileCoverage("shop.cart", 2_000, 1),
+    FileCoverage("shop.till", 3, 3),
+)
+
+
+def test_modules_stand_in_order_below_all_of_them() -> None:
+    """Nothing rounds up to all of it, and a module without a statement is covered."""
+    table = table_of(FILES)
+    assert table.all == Covered("all", 2_003, 4)
+    shares = [(one.module, one.share) for one in table.modules]
+    assert shares == [("shop.till", "0.0 %"), ("shop.cart", "99.9 %"), ("shop", "100.0 %")]
+
+
+def test_page_and_machines_are_told(tmp_path: Path) -> None:
+    """Each module is a row; a run that measured nothing says nothing of it."""
+    silent = read_run(RunFolder(tmp_path, cells=[check_cell("rollback")]).write())
+    run = replace(silent, coverage=FILES)
+    page = Page(Pages(run).index())
+    assert ["all", "2,003", "4", "99.8 %"] in page.rows
+    assert ["shop.till", "3", "3", "0.0 %"] in page.rows
+    assert json.loads(results_json(run))["coverage"][1] == {
+        "module": "shop.cart",
+        "statements": 2_000,
+        "missed": 1,
+    }
+    assert "Coverage of the target" not in Page(Pages(silent).index()).text
+    assert json.loads(results_json(silent))["coverage"] is None

@@ -1,0 +1,58 @@
+"""Where the time of a run went is told to who asked, and adds up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labkit.journal import Phase, Spent
+from labkit.reports.html import Pages
+from labkit.reports.profile import PHASES, profiles
+from labkit.reports.read import read_run
+from labkit.reports.results import RunResult
+from labkit.reports.results_json import results_json
+from tests.reports.pages import Page
+from tests.reports.runs import RunFolder, check_cell
+
+
+def run_of(root: Path, options: str, *spent: Spent) -> RunResult:
+    """A run of one notebook that took ten seconds, of which these are accounted for."""
+    run = read_run(RunFolder(root, cells=[check_cell("rollback")]).write())
+    (book,) = run.notebooks
+    return replace(run, options=options, notebooks=(replace(book, seconds=10.0, spent=spent),))
+
+
+def test_phases_and_the_rest_are_the_whole(tmp_path: Path) -> None:
+    """A phase that was never come to took no time."""
+    run = run_of(tmp_path, "--fail-fast --profile", Spent(Phase.LEASE, 1.5), Spent(Phase.CELLS, 8))
+    [profile] = profiles(run)
+    assert dict(zip(PHASES, profile.spent_s, strict=True)) == {
+        Phase.LEASE: 1.5,
+        Phase.KERNEL: 0.0,
+        Phase.CELLS: 8,
+        Phase.SAVING: 0.0,
+        Phase.END: 0.0,
+    }
+    assert profile.rest_s == pytest.approx(0.5)
+    assert profile.whole_s == 10.0
+
+
+def test_nobody_who_did_not_ask_is_told(tmp_path: Path) -> None:
+    """Pages are silent then; machines find the seconds all the same."""
+    run = run_of(tmp_path, "", Spent(Phase.CELLS, 8.25))
+    assert profiles(run) == ()
+    assert "Where the time went" not in Page(Pages(run).index()).text
+    [book] = json.loads(results_json(run))["notebooks"]
+    assert book["spent_s"] == {"cells": 8.25}
+
+
+def test_the_page_shows_each_phase(tmp_path: Path) -> None:
+    """One row for each notebook, and when the services answered."""
+    run = run_of(tmp_path, "--profile", Spent(Phase.KERNEL, 0.25), Spent(Phase.CELLS, 9))
+    page = Page(Pages(replace(run, services_s=0.5)).index())
+    [book] = run.notebooks
+    assert [book.name, "0.00", "0.25", "9.00", "0.00", "0.00", "0.75", "10.00"] in page.rows
+    assert "The services answered after 500 ms." in page.text
