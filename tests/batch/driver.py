@@ -1,4 +1,7 @@
-"""A run in a process of its own, to be told to end: `driver.py [--workers=N] ROOT NOTEBOOK …`."""
+"""A run in a process of its own, to be told to end: `driver.py ROOT WORKERS COLD NOTEBOOK …`.
+
+COLD is empty where kernels are forked.
+"""
 
 import os
 import sys
@@ -7,10 +10,12 @@ from pathlib import Path
 from tests.batch.runs import run
 
 if __name__ == "__main__":
-    workers = 1
-    words = sys.argv[1:]
-    if words[0].startswith("--workers="):
-        workers = int(words.pop(0).partition("=")[2])
-    root, *notebooks = map(Path, words)
-    ran = run(root, *notebooks, environment=dict(os.environ), workers=workers)
+    root, workers, cold, *notebooks = sys.argv[1:]
+    ran = run(
+        Path(root),
+        *map(Path, notebooks),
+        environment=dict(os.environ),
+        workers=int(workers),
+        cold=bool(cold),
+    )
     sys.exit(ran.result.exit_code)

@@ -72,9 +72,18 @@ check.equal(secret, "nothing", f"the label {secret}", reason="told")
 check.note(secret)
 raise ValueError(secret)"""
 LEAVES_A_PROCESS: Final = """
-import subprocess
+import os, subprocess
+with open(f"/proc/{os.getppid()}/cmdline") as maker, open("maker", "w") as file:
+    file.write(maker.read())
 with open("left", "w") as file:
     file.write(str(subprocess.Popen(["sleep", "300"]).pid))"""
+
+FORKS: Final = """
+import os
+if (child := os.fork()) == 0:
+    os._exit(7)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+check.equal(status, 7, "the status of the fork", reason="other-status")"""
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,11 @@ BOOKS: Final[Mapping[str, Book]] = {
         ],
         {"goes_on": "passed"},
     ),
+    "forking": Book(
+        Ending.REACHED_THE_END,
+        [check("forks", FORKS), passing("after")],
+        {"forks": "passed", "after": "passed"},
+    ),
     "resisting": Book(
         Ending.CHECK_KILLED,
         [passing("before"), check("resists", RESISTS, deadline_s=0.2), passing("after")],
@@ -206,9 +220,9 @@ BOOKS: Final[Mapping[str, Book]] = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(cold: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the notebooks run."""
-    return tmp_path_factory.mktemp("batch")
+    return tmp_path_factory.mktemp("cold" if cold else "warm")
 
 
 @pytest.fixture(scope="module")
@@ -218,11 +232,11 @@ def before(own_services: Services) -> frozenset[str]:
 
 
 @pytest.fixture(scope="module")
-def ran(place: Path, own_services: Services, before: frozenset[str]) -> Iterator[Ran]:
+def ran(cold: bool, place: Path, own_services: Services, before: frozenset[str]) -> Iterator[Ran]:
     """One run of all these notebooks."""
     paths = [book.write(place / f"{name}.ipynb") for name, book in BOOKS.items()]
     environment = variables(own_services, SOME_SECRET=SECRET)
-    yield run(place, *paths, environment=environment)
+    yield run(place, *paths, environment=environment, cold=cold)
     assert things_on(own_services) <= before
 
 
@@ -280,6 +294,12 @@ def displayed(path: Path) -> list[str]:
     return [output.data.get("text/plain") for output in outputs_of(path) if "data" in output]
 
 
+def test_kernels_come_from_where_they_should(ran: Ran, place: Path, cold: bool) -> None:
+    """A warm one was forked from the warm process, a cold one was started by the run."""
+    assert ran.result.run
+    assert ("labkit.warm.process" in (place / "maker").read_text()) is not cold
+
+
 def test_what_a_notebook_leaves_running_ends_with_it(ran: Ran, place: Path) -> None:
     """A process that a cell started is gone with its kernel."""
     assert ran.result.run
@@ -297,25 +317,29 @@ def test_a_flood_of_outputs_arrives_whole(ran: Ran) -> None:
 
 
 def test_a_run_in_which_all_passed_exits_with_0(
-    tmp_path: Path, own_services: Services, before: frozenset[str]
+    tmp_path: Path, cold: bool, own_services: Services, before: frozenset[str]
 ) -> None:
     """Its parameters are those given; the folder of the latest run is this one."""
     shown = check("sized", 'check.equal(size, 7, "size", reason="other")')
     book = notebook(tmp_path / "green.ipynb", shown, passing("holds"))
-    ran = run(tmp_path, book, environment=variables(own_services), texts=(("size", "7"),))
+    ran = run(
+        tmp_path, book, environment=variables(own_services), texts=(("size", "7"),), cold=cold
+    )
     assert ran.result.exit_code == 0
     assert outcomes(ran.notebook("green")) == {"sized": "passed", "holds": "passed"}
     assert (tmp_path / "outputs" / "latest").resolve() == ran.folder
     assert things_on(own_services) <= before
 
 
-def test_a_secret_in_the_source_withholds_the_notebook(tmp_path: Path, services: Services) -> None:
+def test_a_secret_in_the_source_withholds_the_notebook(
+    cold: bool, tmp_path: Path, services: Services
+) -> None:
     """The run exits with 5, and the value stands in none of its files."""
     books = [
         notebook(tmp_path / "telling.ipynb", passing("one"), code(f"token = {SECRET!r}")),
         notebook(tmp_path / "quiet.ipynb", passing("two")),
     ]
-    ran = run(tmp_path, *books, environment=variables(services, SOME_SECRET=SECRET))
+    ran = run(tmp_path, *books, environment=variables(services, SOME_SECRET=SECRET), cold=cold)
     assert ran.result.exit_code == 5
     assert ran.files_with(SECRET) == []
     assert [found.file for found in ran.result.secrets] == ["telling.ipynb"]
@@ -361,23 +385,26 @@ def test_a_target_that_cannot_do_it_is_told(
     ending: Ending,
     told: Mapping[str, str],
     wrong: Sequence[str],
+    cold: bool,
     tmp_path: Path,
     services: Services,
 ) -> None:
     """A declared gap skips, unless touched too late; all else is broken; the run exits with 1."""
     book = notebook(tmp_path / "touching.ipynb", TOUCHES, TOUCHES_LATE)
     texts = (("target", target),)
-    ran = run(tmp_path, book, environment=variables(services), texts=texts)
+    ran = run(tmp_path, book, environment=variables(services), texts=texts, cold=cold)
     result = ran.notebook("touching")
     assert (result.ending, outcomes(result), problems(result)) == (ending, told, wrong)
     assert ran.result.exit_code == 1
 
 
-def test_a_run_in_which_nothing_passed_is_not_green(tmp_path: Path, services: Services) -> None:
+def test_a_run_in_which_nothing_passed_is_not_green(
+    cold: bool, tmp_path: Path, services: Services
+) -> None:
     """Every check was skipped, for a reason that stands in the report; it exits with 1."""
     book = notebook(tmp_path / "touching.ipynb", TOUCHES)
     texts = (("target", "tests.batch.targets:Lacking"),)
-    ran = run(tmp_path, book, environment=variables(services), texts=texts)
+    ran = run(tmp_path, book, environment=variables(services), texts=texts, cold=cold)
     [skipped] = ran.result.checks
     assert skipped.outcome is Outcome.SKIPPED
     assert "it has no database yet" in skipped.detail
@@ -398,14 +425,16 @@ def test_services_that_do_not_answer_exit_with_3(tmp_path: Path, services: Servi
     assert ran.files_with(SECRET) == []
 
 
-def test_a_deadline_ends_a_notebook_and_not_the_run(tmp_path: Path, services: Services) -> None:
+def test_a_deadline_ends_a_notebook_and_not_the_run(
+    cold: bool, tmp_path: Path, services: Services
+) -> None:
     """What ended before keeps its outcome, the next notebook runs, and the exit code is 4."""
     waiting = check("waits", "import asyncio\nawait asyncio.sleep(300)", deadline_s=300)
     books = [
         notebook(tmp_path / "slow.ipynb", passing("before"), waiting, passing("after")),
         notebook(tmp_path / "next.ipynb", passing("holds")),
     ]
-    ran = run(tmp_path, *books, environment=variables(services), deadline_s=20.0)
+    ran = run(tmp_path, *books, environment=variables(services), deadline_s=12.0, cold=cold)
     assert ran.result.exit_code == 4
     slow = ran.notebook("slow")
     assert slow.ending is Ending.DEADLINE

@@ -73,7 +73,7 @@ def recorded(path: Path) -> dict[str, str]:
 def test_every_way_to_run_a_notebook_agrees(
     name: str, tmp_path: Path, own_services: Services
 ) -> None:
-    """`labkit run`, papermill with its own engine and with ours, and Run All: one verdict."""
+    """`labkit run` both ways, papermill with its engine and with ours, and Run All: one verdict."""
     before = things_on(own_services)
     book = notebook(tmp_path / f"{name}.ipynb", *BOOKS[name])
     environment = variables(own_services)
@@ -85,11 +85,16 @@ def test_every_way_to_run_a_notebook_agrees(
         all_cells: [sys.executable, "-c", RUN_ALL, str(book), str(all_cells), str(tmp_path)],
     }
     codes = executed(commands, environment)
-    ran = run(tmp_path, book, environment=environment, texts=(("size", "1"),))
-    told = outcomes(ran.notebook(name))
+    warm, cold = (
+        run(tmp_path, book, environment=environment, texts=(("size", "1"),), cold=cold)
+        for cold in (False, True)
+    )
+    told = outcomes(warm.notebook(name))
+    assert outcomes(cold.notebook(name)) == told
     assert set(told) == {cell.source.split('"')[1] for cell in BOOKS[name]}
     assert {path.name: recorded(path) for path in commands} == {
         path.name: told for path in commands
     }
-    assert [code != 0 for code in codes] == [ran.result.exit_code != 0] * 3
+    assert [code != 0 for code in codes] == [warm.result.exit_code != 0] * 3
+    assert cold.result.exit_code == warm.result.exit_code
     assert things_on(own_services) <= before

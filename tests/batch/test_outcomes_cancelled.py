@@ -48,7 +48,7 @@ RESISTS: Final = (
 
 @contextmanager
 def driven(
-    root: Path, waiting: str, environment: Mapping[str, str]
+    root: Path, waiting: str, environment: Mapping[str, str], *, cold: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A run of two notebooks, the first of which waits in a check; killed when left."""
     books = [
@@ -61,7 +61,8 @@ def driven(
         ),
         notebook(root / "second.ipynb", passing("other")),
     ]
-    argv = [sys.executable, "-m", "tests.batch.driver", str(root), *map(str, books)]
+    way = "cold" if cold else ""
+    argv = [sys.executable, "-m", "tests.batch.driver", str(root), "1", way, *map(str, books)]
     with subprocess.Popen(argv, env=dict(environment), cwd=root) as process:
         try:
             yield process
@@ -111,11 +112,16 @@ def processes_with(mark: str) -> list[str]:
     ],
 )
 def test_a_signal_ends_the_run_in_order(
-    number: signal.Signals, waiting: str, told: str, tmp_path: Path, own_services: Services
+    number: signal.Signals,
+    waiting: str,
+    told: str,
+    cold: bool,
+    tmp_path: Path,
+    own_services: Services,
 ) -> None:
     """Exit code 4; the report tells what was, lease and kernel with its processes are gone."""
     before = things_on(own_services)
-    with driven(tmp_path, waiting, variables(own_services)) as process:
+    with driven(tmp_path, waiting, variables(own_services), cold=cold) as process:
         assert eventually(lambda: has_written(tmp_path, "check-began", "waits"))
         process.send_signal(number)
         assert process.wait(DEADLINE_S) == 4
@@ -136,7 +142,9 @@ def test_a_signal_ends_the_run_in_order(
     assert is_folder_gone(tmp_path)
 
 
-def test_a_signal_while_services_start_ends_the_run(tmp_path: Path, services: Services) -> None:
+def test_a_signal_while_services_start_ends_the_run(
+    cold: bool, tmp_path: Path, services: Services
+) -> None:
     """Exit code 4, nothing was started, a report tells it, and no server stays."""
     mark = f"started-by-{tmp_path}"
     environment = {
@@ -144,7 +152,7 @@ def test_a_signal_while_services_start_ends_the_run(tmp_path: Path, services: Se
         for name, value in variables(services, MARK=mark).items()
         if name not in {POSTGRES_URL, REDIS_URL}
     }
-    with driven(tmp_path, AWAITS, environment) as process:
+    with driven(tmp_path, AWAITS, environment, cold=cold) as process:
         assert eventually(lambda: has_written(tmp_path, "run-started"))
         process.terminate()
         assert process.wait(DEADLINE_S) == 4
@@ -154,10 +162,12 @@ def test_a_signal_while_services_start_ends_the_run(tmp_path: Path, services: Se
     assert processes_with(mark) == []
 
 
-def test_a_killed_run_leaves_nothing_running(tmp_path: Path, own_services: Services) -> None:
+def test_a_killed_run_leaves_nothing_running(
+    cold: bool, tmp_path: Path, own_services: Services
+) -> None:
     """After `kill -9` kernel, leases and folders go; the report can be made, and says cut off."""
     before = things_on(own_services)
-    with driven(tmp_path, AWAITS, variables(own_services)) as process:
+    with driven(tmp_path, AWAITS, variables(own_services), cold=cold) as process:
         assert eventually(lambda: has_written(tmp_path, "check-began", "waits"))
         assert not things_on(own_services) <= before
         process.kill()

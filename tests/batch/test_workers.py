@@ -73,7 +73,7 @@ def waiting(root: Path, environment: Mapping[str, str]) -> subprocess.Popen[byte
         *(notebook(root / f"{name}.ipynb", check("waits", AWAITS)) for name in ("one", "two")),
         notebook(root / "three.ipynb", passing("holds")),
     ]
-    argv = [sys.executable, "-m", "tests.batch.driver", "--workers=2", str(root), *map(str, books)]
+    argv = [sys.executable, "-m", "tests.batch.driver", str(root), "2", "", *map(str, books)]
     return subprocess.Popen(argv, env=dict(environment), cwd=root)
 
 
