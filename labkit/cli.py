@@ -223,9 +223,9 @@ def _run(**given: Any) -> int:
     from labkit.commands.warmth import warmth
 
     with warmth(cold=given.pop("cold") or given["coverage"]) as warm:
-        from labkit.commands.run import run
+        from labkit.commands.run import Asked, run
 
-        return run(given.pop("selections"), warm=warm, **given)
+        return run(Asked(**given), warm)
 
 
 @_command("prove", short_help="Show that every check can fail, and for the right reason.")

@@ -9,7 +9,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +39,7 @@ from labkit.record_view import SYMBOLS
 from labkit.records import Outcome
 from labkit.reports.build import LATEST, build_reports
 from labkit.reports.past import read_past
-from labkit.reports.profile import OPTION
+from labkit.reports.profile import OPTION as PROFILE
 from labkit.reports.read import JOURNAL
 from labkit.reports.repeats import steadiness
 from labkit.reports.results import RunResult
@@ -52,83 +52,68 @@ from labkit.warm.owner import WarmProcess
 _STYLES: Final = {Outcome.BROKEN: "bold red", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 
 
-def run(
-    selections: Sequence[str],
-    *,
-    environment: str,
-    output_root: Path | None,
-    allow_hosts: Sequence[str],
-    deadline_s: float,
-    files: Sequence[Path],
-    yamls: Sequence[str],
-    texts: Sequence[tuple[str, str]],
-    raws: Sequence[tuple[str, str]],
-    target: str | None,
-    workers: int | None,
-    warm: WarmProcess | None,
-    mode: str,
-    fail_fast: bool,
-    failed_first: bool,
-    expression: str | None,
-    repeat: int,
-    profile: bool,
-    coverage: bool,
-    resume: str | None,
-) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    selections: Sequence[str]
+    environment: str
+    output_root: Path | None
+    allow_hosts: Sequence[str]
+    deadline_s: float
+    files: Sequence[Path]
+    yamls: Sequence[str]
+    texts: Sequence[tuple[str, str]]
+    raws: Sequence[tuple[str, str]]
+    target: str | None
+    workers: int | None
+    mode: str
+    fail_fast: bool
+    failed_first: bool
+    expression: str | None
+    repeat: int
+    profile: bool
+    coverage: bool
+    resume: str | None
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether feedback is to come soon rather than whole."""
+        return Mode(self.mode) is Mode.FAST_FEEDBACK
+
+    @property
+    def at_once(self) -> int:
+        """How many notebooks are executed at the same time."""
+        return self.workers or os.cpu_count() or 1
+
+    @property
+    def options(self) -> str:
+        """What it asks for beside notebooks and parameters, as one would write it."""
+        asked = {
+            f"--mode={self.mode}": self.is_fast,
+            "--fail-fast": self.fail_fast,
+            "--failed-first": self.failed_first,
+            f"--repeat={self.repeat}": self.repeat > 1,
+            PROFILE: self.profile,
+            "--coverage": self.coverage,
+            f"-k {shlex.quote(self.expression or '')}": self.expression is not None,
+        }
+        return " ".join(option for option, is_given in asked.items() if is_given)
+
+
+def run(asked: Asked, warm: WarmProcess | None) -> int:
     """Execute the selected notebooks, tell what is red and the verdict; the run's exit code.
 
-    Raises `UsageError`, with all that is wrong, or `TargetError`, before anything is started.
+    Their kernels are forked from the warm process where there is one. Raises `UsageError`, with all
+    that is wrong, or `TargetError`, before anything is started.
     """
-    if coverage:
+    if asked.coverage:
         require_coverage()
     here = Path.cwd()
     project = nearest_project(here)
-    is_fast = Mode(mode) is Mode.FAST_FEEDBACK
-    at_once = workers or os.cpu_count() or 1
-    outputs = output_root or outputs_of(here)
-    plan = make_plan(
-        project,
-        selections,
-        run=RunID.new(),
-        environment=environment,
-        deadline_s=deadline_s,
-        mode=Mode(mode),
-        files=files,
-        yamls=yamls,
-        texts=texts,
-        raws=raws if target is None else (*raws, ("target", target)),
-    )
-    asked = {
-        f"--mode={mode}": is_fast,
-        "--fail-fast": fail_fast,
-        "--failed-first": failed_first,
-        f"--repeat={repeat}": repeat > 1,
-        OPTION: profile,
-        "--coverage": coverage,
-        f"-k {shlex.quote(expression or '')}": expression is not None,
-    }
-    plan = replace(plan, options=" ".join(option for option, is_given in asked.items() if is_given))
-    if expression is not None:
-        plan = select(plan, expression)
-    plan = repeated(plan, repeat)
-    if resume is not None:
-        folder = _find_run(resume, outputs)
-        plan, outputs = resumed(plan, folder), folder.parent
-    plan = _with_turns(
-        plan, outputs, longest_first=at_once > 1, failed_first=failed_first or is_fast
-    )
     root = project.root if project else here
-    variables = IsolatedEnvironment.of_process().as_mapping()
-    settings = RunSettings(
-        output_root=outputs,
-        environment=variables,
-        cache=default_cache(variables),
-        allow_hosts=tuple(allow_hosts),
-        working_folder=root,
-        workers=at_once,
-        fail_fast=fail_fast or is_fast,
-        coverage=coverage,
-    )
+    plan, outputs = _planned(asked, project, asked.output_root or outputs_of(here))
+    settings = _settings(asked, root, outputs)
     # A target of the project's own is imported as in the kernels.
     with importing_from(root), without_papermills_warnings():
         _require_targets(plan)
@@ -138,6 +123,48 @@ def run(
             folder, result = asyncio.run(running)
     _tell(result, folder, console())
     return result.exit_code
+
+
+def _planned(asked: Asked, project: Project | None, outputs: Path) -> tuple[Plan, Path]:
+    """What is to be executed, in which order, and where the run's folder is made or lies."""
+    target = () if asked.target is None else (("target", asked.target),)
+    plan = make_plan(
+        project,
+        asked.selections,
+        run=RunID.new(),
+        environment=asked.environment,
+        deadline_s=asked.deadline_s,
+        mode=Mode(asked.mode),
+        files=asked.files,
+        yamls=asked.yamls,
+        texts=asked.texts,
+        raws=(*asked.raws, *target),
+    )
+    plan = replace(plan, options=asked.options)
+    if asked.expression is not None:
+        plan = select(plan, asked.expression)
+    plan = repeated(plan, asked.repeat)
+    if asked.resume is not None:
+        folder = _find_run(asked.resume, outputs)
+        plan, outputs = resumed(plan, folder), folder.parent
+    failed_first = asked.failed_first or asked.is_fast
+    longest_first = asked.at_once > 1
+    plan = _with_turns(plan, outputs, longest_first=longest_first, failed_first=failed_first)
+    return plan, outputs
+
+
+def _settings(asked: Asked, root: Path, outputs: Path) -> RunSettings:
+    variables = IsolatedEnvironment.of_process().as_mapping()
+    return RunSettings(
+        output_root=outputs,
+        environment=variables,
+        cache=default_cache(variables),
+        allow_hosts=tuple(asked.allow_hosts),
+        working_folder=root,
+        workers=asked.at_once,
+        fail_fast=asked.fail_fast or asked.is_fast,
+        coverage=asked.coverage,
+    )
 
 
 def _with_turns(plan: Plan, outputs: Path, *, longest_first: bool, failed_first: bool) -> Plan:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
@@ -83,7 +83,8 @@ def warming_up(
     if not can_fork():
         yield None
         return
-    with tempfile.TemporaryFile() as log:
+    # In memory: there may be no room for a file, which is for others to tell.
+    with os.fdopen(os.memfd_create("labkit-warm"), "w+b") as log:
         running = subprocess.Popen(
             [sys.executable, "-m", _MODULE],
             stdin=subprocess.PIPE,

@@ -15,6 +15,7 @@ from labkit.journal import (
     CheckBegan,
     CheckEnded,
     CheckKilled,
+    CoverageMeasured,
     Ending,
     Entry,
     InfrastructureFailed,
@@ -63,6 +64,7 @@ STORY: dict[Entry, str] = {
     ),
     InfrastructureFailed(1.0, "PostgreSQL does not answer"): "PostgreSQL does not answer",
     SecretFound(1.0, "book.ipynb", "line 3"): "book.ipynb held a secret and was withheld",
+    CoverageMeasured(1.0, ()): "",
     RunEnded(1.0): "",
     RunResumed(1.0, ("book",)): "the run goes on: 1 notebook without a result",
 }
