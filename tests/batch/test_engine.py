@@ -55,14 +55,15 @@ class Nobody:
 class Stage:
     """Where the notebooks of a test are executed."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path, door: Path | None) -> None:
         self.root = root
         self._folder = folder
+        self._door = door
 
     def execution(self, **variables: str) -> Execution:
         """An execution of the next notebook."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
-        place = KernelPlace(self._folder, environment, self.root)
+        place = KernelPlace(self._folder, environment, self.root, self._door)
         return Execution(
             place, Nobody(), redactor=Redactor([Secret(SECRET)]), grace_s=GRACE_S, deadline_s=60.0
         )
@@ -95,10 +96,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(door: Path | None, tmp_path: Path) -> Iterator[Stage]:
     """A folder for notebooks, and one whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="lk-") as folder:
-        yield Stage(tmp_path, Path(folder))
+        yield Stage(tmp_path, Path(folder), door)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +179,10 @@ def test_a_kernel_that_does_not_start_is_infrastructure(
     there_is_a_folder: bool, stage: Stage
 ) -> None:
     """Its program ends at once, or there is nowhere to run it: no cell is blamed."""
-    (stage.root / "ipykernel_launcher.py").write_text("raise SystemExit(3)")
-    execution = stage.execution(PYTHONPATH=str(stage.root))
+    profile = stage.root / "profile_default"
+    profile.mkdir()
+    (profile / "ipython_kernel_config.py").write_text("raise SystemExit(3)")
+    execution = stage.execution(IPYTHONDIR=str(stage.root))
     if not there_is_a_folder:
         execution.place = replace(execution.place, working_folder=stage.root / "nowhere")
     ended = stage.execute(execution, code("1"))

@@ -38,3 +38,13 @@ def test_a_kernel_is_this_interpreter_on_sockets_in_its_place(tmp_path: Path) ->
     assert Path(manager.connection_file).parent == tmp_path
     spec = manager.kernel_spec_manager.get_kernel_spec("whatever-3")
     assert spec.argv[0] == sys.executable
+    assert spec.metadata == {}
+
+
+def test_a_kernel_is_forked_where_a_warm_process_listens(tmp_path: Path) -> None:
+    """The manager takes our provisioner by its entry point, and tells it the door."""
+    door = tmp_path / "warm.sock"
+    manager = kernel_manager(KernelPlace(tmp_path, {}, tmp_path, door))
+    spec = manager.kernel_spec_manager.get_kernel_spec("whatever-3")
+    chosen = {"provisioner_name": "labkit-warm", "config": {"door": str(door)}}
+    assert spec.metadata == {"kernel_provisioner": chosen}

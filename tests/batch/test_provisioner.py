@@ -124,7 +124,7 @@ def test_a_kernel_that_is_interrupted_goes_on(waiting: str) -> None:
 def test_a_kernel_can_be_restarted() -> None:
     """The new one is forked as well, knows nothing of the first, and the first is gone."""
 
-    async def restarted() -> tuple[int, int, str]:
+    async def restarted() -> tuple[int | None, int | None, str]:
         async with warmed() as warm, kernel(warm.door) as (manager, client):
             first = provisioner(manager).pid
             await answered(client, "known = 1")
@@ -134,6 +134,7 @@ def test_a_kernel_can_be_restarted() -> None:
             return first, provisioner(manager).pid, await answered(client, "known")
 
     first, second, known = asyncio.run(restarted())
+    assert first is not None
     assert first != second
     assert known == "NameError"
     assert not is_running(first)
