@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import signal
 import sys
 import tempfile
@@ -55,15 +54,14 @@ def die_with(parent: int) -> None:
 def renew(environment: Mapping[str, str], folder: str) -> None:
     """Give a new process what is its own: environment, working folder, random numbers.
 
-    What asks the system each time needs nothing: uuid, secrets, names of temporary files. Texts are
-    hashed as in all other forks of the same process.
+    What asks the system each time needs nothing: uuid, secrets, names of temporary files; `random`
+    sees to itself. Texts are hashed as in all other forks of the same process.
     """
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
     tempfile.tempdir = None  # it is looked for once, by the environment
     os.chdir(folder)
-    random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from labkit.errors import NotWarm
+from labkit.warm.client import ForkedProcess
 from tests.services.owners import eventually, is_running, kill, none_runs
 from tests.warm.stage import (
     STAYS_WITH_ANOTHER,
@@ -77,6 +79,24 @@ def test_a_signal_reaches_the_whole_group(warm: Warm) -> None:
     status, started = asyncio.run(signalled())
     assert status == -signal.SIGTERM
     assert eventually(lambda: not is_running(started))
+
+
+def test_a_signal_reaches_a_fork_that_has_no_group_yet() -> None:
+    """It is itself signalled, and nobody of the group in which it was made."""
+
+    async def signalled() -> int:
+        ours, its = socket.socketpair()
+        ours.setblocking(False)  # noqa: FBT003
+        made = await asyncio.create_subprocess_exec("sleep", "300")
+        process = ForkedProcess(ours, made.pid)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(60.0):
+            status = await made.wait()
+        await process.close()
+        its.close()
+        return status
+
+    assert asyncio.run(signalled()) == -signal.SIGTERM
 
 
 def test_a_fork_that_is_let_go_of_is_killed_with_its_group(warm: Warm) -> None:

@@ -37,6 +37,20 @@ sys.path.append("/spoiled")
 print(json.dumps(facts))
 """
 
+RENEWS: Final = """
+import json, os, sys, tempfile
+import numpy.random
+from labkit.warm.state import renew
+tempfile.gettempdir(), numpy.random.random()
+for fork in range(2):
+    if os.fork() == 0:
+        renew({"TMPDIR": sys.argv[1]}, "/")
+        print(json.dumps([tempfile.gettempdir(), numpy.random.random()]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+"""Two forks of a process that has used before what is given anew."""
+
 DIES_WITH: Final = """
 import os, signal, sys
 from labkit.warm.state import die_with
@@ -104,6 +118,21 @@ def test_a_fork_has_what_it_was_given(warm: Warm, tmp_path: Path) -> None:
     assert facts["argv"] == ["-f", "a b"]
     assert facts["zone"] == "XYZ"
     assert facts["temporary"] == str(tmp_path)
+
+
+def test_what_was_used_before_the_fork_is_given_anew(tmp_path: Path) -> None:
+    """The numbers of numpy, which are otherwise those of the process, and the folder for files."""
+    told = subprocess.run(
+        [sys.executable, "-c", RENEWS, str(tmp_path)],
+        env=same_imports(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    first, second = map(json.loads, told.stdout.splitlines())
+    assert first[0] == second[0] == str(tmp_path)
+    assert first[1] != second[1]
 
 
 def test_a_fork_sees_nothing_of_an_earlier_one(warm: Warm, tmp_path: Path) -> None:
