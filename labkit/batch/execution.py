@@ -53,7 +53,6 @@ class Execution:
         redactor: Redactor,
         deadline_s: float | None = None,
         grace_s: float = GRACE_S,
-        stopwatch: Stopwatch | None = None,
     ) -> None:
         self.place = place
         self.observer = observer
@@ -62,7 +61,7 @@ class Execution:
         self.grace_s = grace_s
         self.ended: Ended | None = None
         """Set by the engine before it returns or raises."""
-        self.stopwatch = stopwatch or Stopwatch()
+        self.stopwatch = Stopwatch()
         self._lock = threading.Lock()
         self._stop: Callable[[Ending], None] | None = None
         self._asked: Ending | None = None

@@ -17,14 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import papermill
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-
 import labkit
+from labkit.batch.assignment import Assignment, Performed, perform
 from labkit.batch.bench import Bench
 from labkit.batch.coverage import CoverageMeter, package_of
-from labkit.batch.execution import GRACE_S, Ended, Execution
+from labkit.batch.execution import GRACE_S, Ended
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, Plan
 from labkit.batch.recorder import NotebookObserver, Recorder
@@ -32,7 +29,8 @@ from labkit.batch.resumption import held_journal
 from labkit.batch.seal import finish_notebook, seal
 from labkit.batch.selection import source_of
 from labkit.batch.stopwatch import Stopwatch
-from labkit.errors import InfrastructureError, KernelUnavailable, ParameterError, UsageError
+from labkit.batch.wire import Wire
+from labkit.errors import InfrastructureError, ParameterError, UsageError
 from labkit.journal import (
     CoverageMeasured,
     Ending,
@@ -96,11 +94,14 @@ async def run_plan(
     beginning: Sequence[Entry] = (),
     further: Further | None = None,
     warm: WarmProcess | None = None,
+    make_executor: Callable[[int], Executor] = ThreadPoolExecutor,
 ) -> tuple[Path, RunResult]:
     """Execute the plan; the run's folder and what its reports say.
 
     `beginning` are entries that stand behind the journal's first; `further` makes further reports.
     The kernels are forked from the `warm` process; where there is none, each starts on its own.
+    `make_executor` makes, for so many workers, what executes the notebooks: in threads or processes
+    of this machine.
 
     SIGINT and SIGTERM end it early and in order: the running cells are interrupted, their leases
     given back, and a partial report written. Raises `UsageError` before anything was started, and
@@ -118,7 +119,7 @@ async def run_plan(
     with _writing_to(folder), held_journal(folder) as file:
         recorder = Recorder(Journal(file), watch)
         recorder.keep_secret(known)
-        run = _Run(plan, settings, folder, recorder, warm)
+        run = _Run(plan, settings, folder, recorder, warm, make_executor)
         with run.ending_early():
             run.begin(beginning)
             await run.go()
@@ -174,12 +175,14 @@ class _Run:
         folder: Path,
         recorder: Recorder,
         warm: WarmProcess | None,
+        make_executor: Callable[[int], Executor],
     ) -> None:
         self._plan = plan
         self._settings = settings
         self._folder = folder
         self._recorder = recorder
         self._warm = warm
+        self._make_executor = make_executor
         self._waiting = [job for job in plan.in_turn() if _is_executed(job, plan)]
         self._red: str | None = None
         self._cancelled = False
@@ -305,18 +308,18 @@ class _Run:
         An error that nobody foresaw ends the others in order, and is raised as it is.
         """
         workers = self._settings.workers
-        with ThreadPoolExecutor(workers, thread_name_prefix="labkit-notebook") as threads:
+        with self._make_executor(workers) as executor:
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(min(workers, len(self._waiting))):
-                        group.create_task(self._work_off(bench, threads))
+                        group.create_task(self._work_off(bench, executor))
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from errors
 
-    async def _work_off(self, bench: Bench, threads: Executor) -> None:
+    async def _work_off(self, bench: Bench, executor: Executor) -> None:
         while self._waiting and self._red is None:
             job = self._waiting.pop(0)
-            await self._run_job(bench, job, threads)
+            await self._run_job(bench, job, executor)
             if self._settings.fail_fast and not read_outcome(self._folder, job.name).is_green:
                 self._red = job.name
 
@@ -327,73 +330,55 @@ class _Run:
         versions = (services.postgres.version, services.redis.version)
         self._record(ServicesReady(time.time(), versions))
 
-    async def _run_job(self, bench: Bench, job: Job, threads: Executor) -> None:
+    async def _run_job(self, bench: Bench, job: Job, executor: Executor) -> None:
         self._record(NotebookStarted(time.time(), job.name))
         started, watch = time.monotonic(), Stopwatch()
+        performed: Performed | None = None
         ended = Ended(Ending.NO_KERNEL, "the run could not go on, see what it tells")
-        execution: Execution | None = None
         try:
             async with contextlib.AsyncExitStack() as stack:
                 with watch.during(Phase.LEASE):
                     place = await stack.enter_async_context(bench.place(job))
-                execution = self._execution(job, place, watch)
-                ended = await self._execute(job, execution, threads)
+                performed = await self._execute(job, place, executor)
         except asyncio.CancelledError:
-            before = Ended(Ending.CANCELLED, "the run was cancelled before the kernel ran")
-            ended = (execution and execution.ended) or before
+            ended = Ended(Ending.CANCELLED, "the run was cancelled before the kernel ran")
             raise
         except InfrastructureError as error:
             ended = Ended(Ending.NO_LEASE, str(error))
         finally:
-            seconds = time.monotonic() - started
-            told = (job.name, ended.ending, ended.detail, ended.cell, seconds, watch.spent)
-            self._record(NotebookEnded(time.time(), *told))
+            ended = performed.ended if performed else ended
+            spent = (*watch.spent, *(performed.spent if performed else ()))
+            told = (ended.ending, ended.detail, ended.cell, time.monotonic() - started, spent)
+            self._record(NotebookEnded(time.time(), job.name, *told))
+        _let_cancellation_through()
 
-    def _execution(self, job: Job, place: KernelPlace, watch: Stopwatch) -> Execution:
-        return Execution(
-            place,
-            NotebookObserver(job.name, self._recorder),
-            redactor=self._recorder.redactor,
-            deadline_s=job.deadline_s,
-            grace_s=self._settings.grace_s,
-            stopwatch=watch,
-        )
-
-    async def _execute(self, job: Job, execution: Execution, threads: Executor) -> Ended:
-        """Execute a notebook in a thread; a cancellation waits until its kernel has given way."""
+    async def _execute(self, job: Job, place: KernelPlace, executor: Executor) -> Performed:
+        """Have a notebook executed; a cancellation ends that early, and is still to be raised."""
         output = self._folder / f"{job.name}.ipynb"
-        loop = asyncio.get_running_loop()
-        source = source_of(job, execution.place.folder)
-        working = loop.run_in_executor(threads, _papermill, source, job, output, execution)
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            execution.stop(Ending.CANCELLED)
-            await working
-            raise
-        finally:
-            finish_notebook(output, job, self._recorder.redactor)
+        async with Wire(place.folder, NotebookObserver(job.name, self._recorder)) as wire:
+            assignment = Assignment(
+                source=source_of(job, place.folder),
+                output=output,
+                parameters=job.parameters,
+                place=place,
+                redactor=self._recorder.redactor,
+                deadline_s=job.deadline_s,
+                grace_s=self._settings.grace_s,
+                wire=wire.path,
+            )
+            working = asyncio.wrap_future(executor.submit(perform, assignment))
+            try:
+                performed = await asyncio.shield(working)
+            except asyncio.CancelledError:
+                wire.stop(Ending.CANCELLED)
+                performed = await working
+            finally:
+                finish_notebook(output, job, self._recorder.redactor)
+            await wire.heard_all()
+        return performed
 
 
-def _papermill(source: Path, job: Job, output: Path, execution: Execution) -> Ended:
-    """Execute one notebook by papermill; how it ended stands in the execution, whatever raised."""
-    with contextlib.suppress(PapermillExecutionError, DeadKernelError, KernelUnavailable):
-        papermill.execute_notebook(
-            _literally(source),
-            _literally(output),
-            dict(job.parameters),
-            engine_name="labkit",
-            kernel_name="python3",  # the engine takes this interpreter's, whatever it is called
-            language="python",
-            progress_bar=False,
-            execution=execution,
-        )
-    if execution.ended is None:
-        text = "the engine labkit was not used; install the distribution that brings it"
-        raise KernelUnavailable(text)
-    return execution.ended
-
-
-def _literally(path: Path) -> str:
-    """The path for papermill, which would fill in parameters at its braces."""
-    return str(path).replace("{", "{{").replace("}", "}}")
+def _let_cancellation_through() -> None:
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
