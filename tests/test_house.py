@@ -85,6 +85,7 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "commands.run",
             "commands.services",
         ),
+        "tests/batch/test_kernel_owner.py": ("batch.kernel_app",),
         "tests/batch/test_kernels.py": ("batch.environments",),
         "tests/test_cli_modes.py": ("commands.figures", "commands.warmth"),
         "tests/prove/test_prover.py": ("commands.prove",),

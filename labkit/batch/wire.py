@@ -106,6 +106,10 @@ class FarEnd:
         with self._turn:
             self._connection.sendall(line.encode() + b"\n")
 
+    def close(self) -> None:
+        """Say and hear nothing more."""
+        self._connection.shutdown(socket.SHUT_RDWR)
+
     def obey(self, execution: Execution) -> None:
         """Stop the execution when the run asks for it; returns when the wire is closed."""
         with self._connection.makefile("r", encoding="utf-8") as orders:
@@ -118,5 +122,7 @@ def far_end(path: Path) -> Iterator[FarEnd]:
     """The other end for as long as the block runs."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
-        yield FarEnd(connection)
-        connection.shutdown(socket.SHUT_RDWR)
+        far = FarEnd(connection)
+        yield far
+        with contextlib.suppress(OSError):  # it is closed already
+            far.close()

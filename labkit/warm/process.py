@@ -68,7 +68,7 @@ def main() -> None:
 def _become(request: Request) -> int:
     """Be what was asked for, in a new process; the status that it ends with."""
     renew(request.environment, request.folder)
-    sys.path[:] = request.search_path or sys.path
+    sys.path[:] = request.search_path or (request.folder, *sys.path[1:])
     sys.argv = [request.module, *request.argv]
     try:
         runpy.run_module(request.module, run_name="__main__", alter_sys=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def run_planned(
     workers: int = 1,
     fail_fast: bool = False,
     cold: bool = False,
+    make_executor: Callable[[int], Executor] = ThreadPoolExecutor,
 ) -> Ran:
     """Run a plan in this process, with `root` for its outputs."""
     settings = RunSettings(
@@ -151,7 +153,8 @@ def run_planned(
         fail_fast=fail_fast,
     )
     with nullcontext() if cold else _warming_up(environment, root) as warm:
-        return Ran(*asyncio.run(run_plan(plan, settings, _ignore, warm=warm)))
+        running = run_plan(plan, settings, _ignore, warm=warm, make_executor=make_executor)
+        return Ran(*asyncio.run(running))
 
 
 def _warming_up(
