@@ -188,7 +188,7 @@ def _command(name: str, **settings: Any) -> Callable[[_F], click.Command]:
 @click.option(
     "--coverage",
     is_flag=True,
-    help="Measure which lines of the target's package run; kernels start cold.",
+    help="Measure how much of the target's package runs; kernels start cold.",
 )
 @click.option(
     "--repeat",

@@ -6,18 +6,21 @@ writes none. Kernels start cold: what a warm process had imported would count as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from labkit.errors import UsageError
+from labkit.errors import TargetError, UsageError
 from labkit.journal import FileCoverage
+from labkit.targets.loading import load_target
 
 if TYPE_CHECKING:
     from coverage import Coverage
 
-GET_COVERAGE: Final = "pip install 'labkit[coverage]'"
+GET_COVERAGE: Final = (
+    "in a clone: pip install -e '.[coverage]', else: pip install 'labkit[coverage]'"
+)
 """How coverage.py is installed for this interpreter."""
 
 _SETTINGS: Final = """[run]
@@ -48,19 +51,36 @@ def package_of(target: str) -> str:
     return module if spec is not None and spec.submodule_search_locations is not None else parent
 
 
-class CoverageMeter:
-    """Measures packages, by files in a private folder of its own."""
+def sabotages_of(target: str) -> str | None:
+    """The package of a target's sabotages; None where it brings none, or cannot be loaded."""
+    try:
+        named = getattr(load_target(target), "sabotages", None)
+    except TargetError:
+        return None  # its notebooks tell what is wrong with it
+    return package_of(named) if isinstance(named, str) else None
 
-    def __init__(self, folder: Path, packages: Iterable[str]) -> None:
+
+class CoverageMeter:
+    """Measures the packages of targets, by files in a private folder of its own.
+
+    Their sabotages are left out, since no run executes them.
+    """
+
+    def __init__(self, folder: Path, targets: Collection[str]) -> None:
         folder.mkdir(mode=0o700)
         self._folder = folder
+        self._left_out = {package for package in map(sabotages_of, targets) if package}
         self.settings = folder / "settings.ini"
         """What processes that are to be measured are started with."""
-        text = _SETTINGS.format(data=folder / "data", packages=",".join(sorted(set(packages))))
+        packages = ",".join(sorted(set(map(package_of, targets))))
+        text = _SETTINGS.format(data=folder / "data", packages=packages)
         self.settings.write_text(text, encoding="utf-8")
 
     def measured(self) -> tuple[FileCoverage, ...]:
-        """What ran in all processes that have ended; modules that nobody imported count too."""
+        """What ran in all processes that have ended; modules that nobody imported count too.
+
+        Those without a statement are left out.
+        """
         from coverage import Coverage  # noqa: PLC0415 - only who measures needs it
         from coverage.exceptions import NoDataError  # noqa: PLC0415
 
@@ -69,7 +89,11 @@ class CoverageMeter:
             measured.combine([str(self._folder)], strict=True)
         except NoDataError:
             return ()
-        return tuple(sorted(_files(measured), key=lambda file: file.module))
+        files = (file for file in _files(measured) if file.statements and self._counts(file.module))
+        return tuple(sorted(files, key=lambda file: file.module))
+
+    def _counts(self, module: str) -> bool:
+        return not any(f"{module}.".startswith(f"{package}.") for package in self._left_out)
 
 
 def _files(measured: Coverage) -> Iterator[FileCoverage]:

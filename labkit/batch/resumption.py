@@ -29,7 +29,7 @@ def resumed(plan: Plan, folder: Path) -> Plan:
     entries = read_entries(folder)
     faults = [*_hindrances(entries), *_differences(plan, entries, folder)]
     if faults:
-        told = "; ".join(faults[:5])
+        told = "; ".join(faults)
         raise UsageError(f"run {folder.name} cannot go on: {told}; start a new run")
     ended = {
         entry.notebook
@@ -62,9 +62,11 @@ def _differences(plan: Plan, entries: tuple[Entry, ...], folder: Path) -> Iterat
     if list(before) != list(now):
         yield f"it was asked for {', '.join(before)}, and now for {', '.join(now)}"
         return
-    for name, digest in before.items():
-        if digest != now[name]:
-            yield f"the code, parameters or selected checks of {name} are others now"
+    others = [name for name, digest in before.items() if digest != now[name]]
+    if others:
+        options = started.options or "no options"
+        text = f"the code, parameters or selected checks of {', '.join(others)} are others now"
+        yield f"{text} (it was asked for with {options})"
 
 
 @contextlib.contextmanager

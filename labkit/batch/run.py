@@ -20,7 +20,7 @@ from typing import Final
 import labkit
 from labkit.batch.assignment import Assignment, Performed, perform
 from labkit.batch.bench import Bench
-from labkit.batch.coverage import CoverageMeter, package_of
+from labkit.batch.coverage import CoverageMeter
 from labkit.batch.execution import GRACE_S, Ended
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, Plan
@@ -298,7 +298,7 @@ class _Run:
             yield environment
             return
         targets = {job.target for job in self._plan.jobs if job.target is not None}
-        meter = CoverageMeter(folder / "coverage", map(package_of, targets))
+        meter = CoverageMeter(folder / "coverage", targets)
         yield {**environment, COVERAGE: str(meter.settings)}
         self._record(CoverageMeasured(time.time(), meter.measured()))
 

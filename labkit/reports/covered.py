@@ -18,13 +18,14 @@ class Covered:
 
     @property
     def rate(self) -> float:
-        """The share of statements that ran, from 0 to 1; a module without any is covered."""
+        """The share of statements that ran, from 0 to 1; where there are none, all did."""
         return 1 - self.missed / self.statements if self.statements else 1.0
 
     @property
     def share(self) -> str:
-        """The same in percent, never rounded up to all of it."""
-        return f"{int(1000 * self.rate) / 10:.1f} %"
+        """The same in percent, never rounded to all of it."""
+        percent = round(100 * self.rate, 1)
+        return f"{min(percent, 99.9) if self.missed else percent:.1f} %"
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def wilson(hits: int, times: int) -> tuple[float, float]:
     middle = (share + square / (2 * times)) / (1 + square / times)
     spread = _Z * math.sqrt(share * (1 - share) / times + square / (4 * times**2))
     half = spread / (1 + square / times)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low = 0.0 if hits == 0 else max(0.0, middle - half)
+    return low, 1.0 if hits == times else min(1.0, middle + half)
 
 
 def steadiness(run: RunResult) -> tuple[Steadiness, ...]:

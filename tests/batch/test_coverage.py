@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.batch.coverage import CoverageMeter, package_of
+from labkit.batch.coverage import CoverageMeter, package_of, sabotages_of
 from labkit.journal import FileCoverage
 from labkit.warm.programs import COVERAGE, launcher
 
@@ -40,7 +40,7 @@ def test_processes_are_added_up(tmp_path: Path) -> None:
         "if sys.argv[1] == 'right':\n    print('right')\n"
         "if sys.argv[1] == 'killed':\n    os.kill(os.getpid(), 9)\n"
     )
-    meter = CoverageMeter(tmp_path / "measured", ["shop"])
+    meter = CoverageMeter(tmp_path / "measured", ["shop:Shop"])
     environment = {**os.environ, COVERAGE: str(meter.settings), "PYTHONPATH": str(tmp_path)}
     ended = [
         subprocess.run(
@@ -50,12 +50,24 @@ def test_processes_are_added_up(tmp_path: Path) -> None:
     ]
     assert ended == [0, 0, -9]
     assert meter.measured() == (
-        FileCoverage("shop", 0, 0),
         FileCoverage("shop.__main__", 7, 1),
         FileCoverage("shop.idle", 2, 2),
     )
 
 
+def test_sabotages_do_not_count(tmp_path: Path) -> None:
+    """The package in which a target keeps its faulty platforms is known by the target itself."""
+    assert sabotages_of("labkit.reference:Platform") == "labkit.reference.sabotage"
+    assert sabotages_of("nowhere_to_be_found:Target") is None
+    meter = CoverageMeter(tmp_path / "measured", ["labkit.reference:Platform"])
+    environment = {**os.environ, COVERAGE: str(meter.settings)}
+    argv = [sys.executable, *launcher("labkit.reference", environment)]
+    subprocess.run(argv, check=False, env=environment, input=b"{}\n", capture_output=True)
+    modules = {file.module for file in meter.measured()}
+    assert "labkit.reference.store" in modules
+    assert not any("sabotage" in module for module in modules)
+
+
 def test_nothing_that_ran_is_nothing(tmp_path: Path) -> None:
     """A run whose notebooks never started has measured nothing."""
-    assert CoverageMeter(tmp_path / "measured", ["shop"]).measured() == ()
+    assert CoverageMeter(tmp_path / "measured", ["shop:Shop"]).measured() == ()
