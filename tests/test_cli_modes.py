@@ -166,9 +166,11 @@ def test_who_asks_is_told_where_the_time_went_and_what_was_covered(
     ended = labkit("run", "--profile", "--coverage", folder=project, environment=given)
     assert ended.returncode == 0, ended.stderr
     head, calm, services, covered, *_ = ended.stdout.splitlines()
-    assert head.split()[:4] == ["seconds", "of", "lease", "kernel"]
+    assert head.split()[:3] == ["notebook", "lease", "kernel"]
+    assert head.split()[-2:] == ["other", "total"]
     assert calm.startswith("calm")
-    assert services.startswith("the services answered after ")
+    assert services.startswith("seconds of each notebook; the run itself took ")
+    assert ", and the services answered after " in services
     assert covered.startswith("coverage: ")
     found = results(project)
     assert found["options"] == "--profile --coverage"

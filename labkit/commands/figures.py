@@ -22,8 +22,7 @@ def figures(run: RunResult) -> Iterator[RenderableType]:
     """The tables that were asked for."""
     if spent := profiles(run):
         yield _profile_table(spent)
-        if run.services_s is not None:
-            yield Text(f"the services answered after {duration(run.services_s)}", style="dim")
+        yield Text(_of_the_run(run), style="dim")
     if run.coverage is not None:
         table = table_of(run.coverage)
         whole = f"{table.all.share} of {table.all.statements:,} statements ran"
@@ -32,13 +31,21 @@ def figures(run: RunResult) -> Iterator[RenderableType]:
             yield Text(f"  {module.share:>7}  {module.module}", style="dim")
 
 
+def _of_the_run(run: RunResult) -> str:
+    """What the table's seconds are to be seen beside."""
+    told = f"seconds of each notebook; the run itself took {duration(run.seconds)}"
+    if run.services_s is None:
+        return told
+    return f"{told}, and the services answered after {duration(run.services_s)}"
+
+
 def _profile_table(spent: tuple[Profile, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("seconds of")
+    table.add_column("notebook")
     for phase in PHASES:
         table.add_column(phase.value, justify="right")
-    table.add_column("else", justify="right")
-    table.add_column("all", justify="right", style="bold")
+    table.add_column("other", justify="right")
+    table.add_column("total", justify="right", style="bold")
     for one in spent:
         seconds = (*one.spent_s, one.rest_s, one.whole_s)
         table.add_row(one.name, *(f"{value:.2f}" for value in seconds))

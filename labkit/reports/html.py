@@ -20,7 +20,7 @@ from labkit.records import MEDIA_TYPE, Expectation
 from labkit.reports import texts
 from labkit.reports.covered import table_of
 from labkit.reports.document import Cell, CellKind, Display, Document, Output, Raised, Stream
-from labkit.reports.markup import Html, identifier, image, markdown, python
+from labkit.reports.markup import Html, dotted, identifier, image, markdown, python
 from labkit.reports.parameters import parameters
 from labkit.reports.profile import PHASES, profiles
 from labkit.reports.repeats import steadiness
@@ -160,6 +160,7 @@ def templates(*packages: str) -> Environment:
         line=texts.one_line,
         gist=texts.gist,
         identifier=identifier,
+        dotted=dotted,
         duration=texts.duration,
         moment=texts.moment,
         day=texts.day,

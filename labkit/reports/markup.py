@@ -72,6 +72,11 @@ def identifier(text: str, limit: int = LIMIT) -> Html:
     return Html(html.escape(one_line(text, limit)).replace("_", "_<wbr>"))
 
 
+def dotted(text: str) -> Html:
+    """The name of a module or class on one line, escaped, broken between its parts alone."""
+    return Html(re.sub(r"([.:])(?=\w)", r"\1<wbr>", html.escape(one_line(text))))
+
+
 def image(display: Display) -> Html | None:
     """The output's picture with its data inside, over its words; None when it has none."""
     for media_type, data in (("image/svg+xml", _svg(display)), ("image/png", _png(display))):

@@ -30,10 +30,10 @@ class Profile:
 
 
 def profiles(run: RunResult) -> tuple[Profile, ...]:
-    """What each notebook's time was spent on; empty where nobody asked."""
+    """What the time of each notebook that ran was spent on; empty where nobody asked."""
     if OPTION not in run.options.split():
         return ()
-    return tuple(map(_profile, run.notebooks))
+    return tuple(_profile(book) for book in run.notebooks if book.seconds)
 
 
 def _profile(notebook: NotebookResult) -> Profile:

@@ -55,4 +55,16 @@ def test_the_page_shows_each_phase(tmp_path: Path) -> None:
     page = Page(Pages(replace(run, services_s=0.5)).index())
     [book] = run.notebooks
     assert [book.name, "0.00", "0.25", "9.00", "0.00", "0.00", "0.75", "10.00"] in page.rows
-    assert "The services answered after 500 ms." in page.text
+    assert page.rows[-2][-2:] == ["other", "total"]
+    assert "Seconds of each notebook" in page.text
+    assert "The run itself took 4.0 s. The services answered after 500 ms." in page.text
+    labels = [cell.attributes.get("data-label") for cell in page.all("td")]
+    assert labels[-8:] == ["time", *PHASES, "other", "total"]
+
+
+def test_notebooks_that_never_ran_have_no_profile(tmp_path: Path) -> None:
+    """A row of zeros would tell nothing."""
+    run = run_of(tmp_path, "--profile", Spent(Phase.CELLS, 9))
+    left_out = replace(run.notebooks[0], name="left_out", seconds=0.0, spent=())
+    [profile] = profiles(replace(run, notebooks=(*run.notebooks, left_out)))
+    assert profile.name == "database"
