@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Final, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from labkit.journal import (
+    CatchesKnown,
     CheckBegan,
     CheckEnded,
     CheckKilled,
@@ -26,6 +27,7 @@ from labkit.journal import (
     LeaseNote,
     NotebookEnded,
     NotebookStarted,
+    ProofStarted,
     RunCancelled,
     RunEnded,
     RunResumed,
@@ -35,6 +37,7 @@ from labkit.journal import (
 )
 from labkit.record_view import SYMBOLS
 from labkit.records import Outcome
+from labkit.reports.texts import counted
 
 _STYLES: Final = {
     Outcome.PASSED: "green",
@@ -61,14 +64,19 @@ def describe(_entry: Entry) -> Text | None:
 
 @describe.register
 def _(entry: RunStarted) -> Text:
-    checks = sum(len(notebook.checks) for notebook in entry.notebooks)
-    told = f"{_count(len(entry.notebooks), 'notebook')}, {_count(checks, 'check')}"
-    return Text(f"run {entry.run}: {told}", style="bold")
+    books = {book.repeats or book.name: book for book in entry.notebooks}
+    checks = [check for book in books.values() for check in book.checks]
+    asked_for = [check for check in checks if check.is_selected]
+    begun = [book for book in books.values() if any(check.is_selected for check in book.checks)]
+    told = f"{_part(begun, books, 'notebook')}, {_part(asked_for, checks, 'check')}"
+    times = len(entry.notebooks) // max(len(books), 1)
+    often = f", {times} times each" if times > 1 else ""
+    return Text(f"run {entry.run}: {told}{often}", style="bold")
 
 
 @describe.register
 def _(entry: RunResumed) -> Text:
-    told = f"the run goes on: {_count(len(entry.notebooks), 'notebook')} without a result"
+    told = f"the run goes on: {counted(len(entry.notebooks), 'notebook')} without a result"
     return Text(told, style="bold")
 
 
@@ -125,8 +133,10 @@ def _(entry: SecretFound) -> Text:
     return Text(f"{entry.file} held a secret and was withheld", style="bold red")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _part(some: Sized, of_all: Sized, noun: str) -> str:
+    """How many, such as `31 checks`, or `2 of 31 checks` where that is not all of them."""
+    told = counted(len(of_all), noun)
+    return told if len(some) == len(of_all) else f"{len(some)} of {told}"
 
 
 Describe = Callable[[Entry], Text | None]
@@ -208,7 +218,7 @@ class _Screen:
 
     def _otherwise(self, entry: Entry) -> tuple[RenderableType, ...]:
         match entry:
-            case RunStarted() | RunResumed():
+            case RunStarted() | RunResumed() | CatchesKnown() | ProofStarted():
                 return (_GoingOn("starting the services"),)
             case ServicesReady() | LeaseNote():
                 return (_GoingOn("preparing"),)

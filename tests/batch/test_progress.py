@@ -93,6 +93,33 @@ def test_a_line_for_an_entry(entry: Entry) -> None:
     assert (line.plain if line else "") == STORY[entry]
 
 
+def planned(name: str, selected: int, *, of: int, repeats: str = "") -> PlannedNotebook:
+    """A notebook with so many checks, of which the first ones are to be executed."""
+    checks = [PlannedCheck(f"check_{n}", "claim", is_selected=n < selected) for n in range(of)]
+    return PlannedNotebook(name, f"{name}.ipynb", name, tuple(checks), repeats)
+
+
+@pytest.mark.parametrize(
+    ("notebooks", "told"),
+    [
+        ((planned("a", 1, of=2), planned("b", 0, of=1)), "1 of 2 notebooks, 1 of 3 checks"),
+        ((planned("a", 1, of=2), planned("b", 1, of=1)), "2 notebooks, 2 of 3 checks"),
+        (
+            (planned("a", 1, of=1, repeats="a"), planned("a-2", 1, of=1, repeats="a")),
+            "1 notebook, 1 check, 2 times each",
+        ),
+        ((), "0 notebooks, 0 checks"),
+    ],
+)
+def test_head_of_a_run_counts_what_is_executed(
+    notebooks: tuple[PlannedNotebook, ...], told: str
+) -> None:
+    """Each notebook once, however often it is repeated, and what was left out by `-k` not."""
+    line = describe(RunStarted(1.0, "run_1", "0.1.0", "test", notebooks))
+    assert line is not None
+    assert line.plain == f"run run_1: {told}"
+
+
 def test_logs_get_a_line_for_each_event() -> None:
     """Where there is no terminal, each line is written once, whole, and without controls."""
     told = shown(terminal=False, width=20)
@@ -107,6 +134,8 @@ def test_terminals_show_what_is_going_on() -> None:
         assert line in told
     for entry, going_on in (
         (RunStarted, "starting the services 0 s"),
+        (CatchesKnown, "starting the services 0 s"),
+        (ProofStarted, "starting the services 0 s"),
         (NotebookStarted, "book: starting its kernel 0 s"),
         (CheckBegan, "book: one 0 s"),
     ):

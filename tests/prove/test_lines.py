@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from labkit.journal import CheckEnded, Ending, NotebookEnded, NotebookStarted, RunCancelled
+from labkit.journal import (
+    CheckEnded,
+    Ending,
+    NotebookEnded,
+    NotebookStarted,
+    PlannedCheck,
+    PlannedNotebook,
+    ProofStarted,
+    RunCancelled,
+    RunStarted,
+)
 from labkit.prove.lines import TrialLines
 from labkit.records import Outcome
+from labkit.sabotage import Trial
+
+
+def test_head_counts_notebooks_sabotages_and_trials() -> None:
+    """Each notebook and check once, however many trials it takes part in."""
+    checks = (PlannedCheck("keeps", "claim"), PlannedCheck("counts", "claim"))
+    names = ("book", "book--2", "book--forgets", "book--forgets--2", "book--doubles")
+    books = tuple(PlannedNotebook(name, "book.ipynb", "Book", checks) for name in names)
+    tried = ("", "", "forgets", "forgets", "doubles")
+    trials = tuple(Trial(*one) for one in zip(names, ["book"] * 5, tried, strict=True))
+    lines = TrialLines()
+    assert lines(RunStarted(1.0, "run_1", "0.1.0", "test", books)) is None
+    head = lines(ProofStarted(1.0, (), trials, is_whole=True))
+    assert head is not None
+    assert head.plain == "run run_1: 1 notebook, 2 checks, 2 sabotages: 5 trials"
 
 
 def test_trial_is_told_in_one_line_at_its_end() -> None:
