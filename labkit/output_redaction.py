@@ -8,6 +8,7 @@ secret is held back until more comes or the cell ends.
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -102,8 +103,13 @@ class OutputGate:
 
     def _send_stream(self, stream: Any, message: dict[str, Any], options: dict[str, Any]) -> Any:
         def send(text: str) -> Any:
-            content = {**message["content"], "text": text}
-            return self._send(stream, {**message, "content": content}, **options)
+            # A name of its own: two alike pieces would be refused as one message sent twice.
+            named = {"msg_id": uuid.uuid4().hex}
+            header = {**message["header"], **named}
+            piece = {**message["content"], "text": text}
+            return self._send(
+                stream, {**message, **named, "header": header, "content": piece}, **options
+            )
 
         name = message["content"]["name"]
         held = self._streams.get(name)
