@@ -167,7 +167,7 @@ def _kernel() -> Finding:
         told = f"ipykernel {version('ipykernel')}"
     except PackageNotFoundError:
         return Finding("kernel", State.MISSING, "ipykernel is not installed: pip install ipykernel")
-    start = "forked from a warm process" if can_fork() else "each started on its own"
+    start = "to be forked from a warm process" if can_fork() else "each started on its own"
     return Finding("kernel", State.GOOD, f"{told}, {start}")
 
 

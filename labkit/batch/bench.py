@@ -20,7 +20,7 @@ from labkit.batch.environments import kernel_environment
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job
 from labkit.batch.recorder import Recorder
-from labkit.errors import TargetError
+from labkit.errors import ServiceUnavailable, TargetError
 from labkit.journal import LeaseNote
 from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.handover import Handover, write_handover
@@ -87,6 +87,9 @@ class Bench:
         self._to_come[source] -= 1
         if self._to_come[source] > 0:
             self._leases.expect(template)
+        if not self._folder.is_dir():
+            text = "the run's private folder is gone: the keeper that owned it has died"
+            raise ServiceUnavailable(f"{text}; start the run again")
         # A socket's path is short, and a notebook's name need not be.
         folder = self._folder / f"kernel-{next(self._numbers)}"
         folder.mkdir(mode=0o700)

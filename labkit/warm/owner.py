@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
 
+from labkit.redaction import Redactor, secrets_in
 from labkit.warm.state import can_fork
 
 READY_S: Final = 60.0
@@ -27,9 +28,12 @@ _log: Final = logging.getLogger(__name__)
 class WarmProcess:
     """One that is warming up, or is warm."""
 
-    def __init__(self, running: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    def __init__(
+        self, running: subprocess.Popen[bytes], log: IO[bytes], redactor: Redactor
+    ) -> None:
         self._running = running
         self._log = log
+        self._redactor = redactor
         self._listening: asyncio.Task[Path | None] | None = None
 
     def listen_in(self, folder: Path) -> None:
@@ -42,15 +46,19 @@ class WarmProcess:
         return await asyncio.shield(self._listening) if self._listening else None
 
     async def _listen(self, door: Path) -> Path | None:
-        said, why = b"", f"it was not ready within {READY_S:g} s"
-        with contextlib.suppress(TimeoutError, ConnectionError):
+        why = ""
+        try:
             async with asyncio.timeout(READY_S), _lines(self._running.stdout) as lines:
                 self._tell(f"{door}\n".encode())
-                said = await lines.readline()
-                why = self._last_words()
-        if not said:
-            _log.warning("there are only cold kernels: the warm process did not start: %s", why)
-        return door if said else None
+                if await lines.readline():
+                    return door
+        except TimeoutError:
+            why = f"it was not ready within {READY_S:g} s: "
+        except ConnectionError:
+            pass  # it has ended, and has told why
+        text = "there are only cold kernels: the warm process did not start: %s%s"
+        _log.warning(text, why, self._last_words())
+        return None
 
     def _tell(self, line: bytes) -> None:
         if self._running.stdin is None:
@@ -60,7 +68,8 @@ class WarmProcess:
 
     def _last_words(self) -> str:
         self._log.seek(0)
-        return self._log.read().decode(errors="replace").strip() or "it said nothing"
+        told = self._log.read().decode(errors="replace").strip()
+        return self._redactor.text(told) or "it said nothing"
 
     def end(self) -> None:
         """End it, and with it all that it made."""
@@ -94,7 +103,7 @@ def warming_up(
             cwd=working_folder,
             start_new_session=True,  # an interrupt at the terminal is its owner's to handle
         )
-        warm = WarmProcess(running, log)
+        warm = WarmProcess(running, log, Redactor(secrets_in(environment)))
         try:
             yield warm
         finally:

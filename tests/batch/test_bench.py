@@ -16,6 +16,7 @@ from labkit.batch.bench import Bench
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, make_plan
 from labkit.batch.recorder import Recorder
+from labkit.errors import ServiceUnavailable
 from labkit.ids import RunID
 from labkit.journal import Entry, Journal, LeaseNote
 from labkit.services import handover
@@ -155,3 +156,19 @@ def test_a_notebook_without_a_target_gets_an_empty_lease(
     url = asyncio.run(take())
     assert told == [LeaseNote(0.0, "***")]
     assert url not in (tmp_path / "journal.ndjson").read_text()
+
+
+def test_a_private_folder_that_is_gone_is_infrastructure(
+    tmp_path: Path, services: Services
+) -> None:
+    """Its keeper was killed, which is neither the notebook's fault nor labkit's."""
+    [job] = jobs(tmp_path, "labkit.reference:Platform", "one")
+
+    async def take() -> None:
+        async with bench_on(services, tmp_path, [], [job]) as bench:
+            bench._folder = tmp_path / "gone"
+            async with bench.place(job):
+                raise AssertionError("there was no place")
+
+    with pytest.raises(ServiceUnavailable, match="private folder is gone: the keeper"):
+        asyncio.run(take())

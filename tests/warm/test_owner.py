@@ -69,19 +69,23 @@ def test_one_that_does_not_start_is_logged_with_what_it_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """There is no door then, and no error: kernels start cold."""
-    (tmp_path / "matplotlib.py").write_text("raise ImportError('spoiled')")
+    (tmp_path / "matplotlib.py").write_text(
+        "import os\nraise ImportError('spoiled by ' + os.environ['MY_API_TOKEN'])"
+    )
 
     async def door() -> Path | None:
-        environment = {**same_imports(), "PYTHONPATH": str(tmp_path)}
+        secret = {"PYTHONPATH": str(tmp_path), "MY_API_TOKEN": "sesame-opens-8841"}
+        environment = {**same_imports(), **secret}
         with warming_up(environment=environment, working_folder=tmp_path) as warm:
             assert warm is not None
+            warm._running.wait(60)
             warm.listen_in(tmp_path)
             return await warm.door()
 
     with caplog.at_level(logging.WARNING):
         assert asyncio.run(door()) is None
     assert "there are only cold kernels: the warm process did not start" in caplog.text
-    assert "ImportError: spoiled" in caplog.text
+    assert "ImportError: spoiled by ***" in caplog.text
 
 
 def test_one_that_nobody_waits_for_is_ended_while_it_warms_up(tmp_path: Path) -> None:
