@@ -7,12 +7,15 @@ import os
 import select
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labkit.journal import NotebookStarted, read_journal
+from labkit.commands.figures import steady_lines
+from labkit.journal import Ending, Entry, NotebookStarted, SecretFound, read_journal
+from labkit.reports.read import read_run
 from labkit.services.endpoints import Services
 from tests.command_line import (
     COMMAND,
@@ -24,6 +27,7 @@ from tests.command_line import (
     variables,
     write_project,
 )
+from tests.reports.runs import AT, RunFolder, check_cell
 
 
 @pytest.fixture
@@ -60,7 +64,10 @@ def test_fast_feedback_begins_with_what_was_red_and_stops_there(
     fast = ("run", "--mode", "fast_feedback")
     ended = labkit(*fast, *workers, folder=project, environment=given)
     assert ended.returncode == 1, ended.stderr
-    assert ended.stdout.splitlines()[-1].startswith("1 check failed: it_fails · ")
+    verdict, going_on = ended.stdout.splitlines()[-2:]
+    assert verdict.startswith("1 check failed: it_fails · ")
+    run = (project / "outputs/latest").resolve().name
+    assert going_on.startswith(f"to go on: labkit run --resume {run} (")
     assert begun(project) == ["wild"]
     outcomes = {one["name"]: one["outcome"] for one in results(project)["notebooks"]}
     assert outcomes == {"calm": "deselected", "wild": "failed", "zen": "deselected"}
@@ -102,15 +109,59 @@ def test_a_selection_that_means_nothing_is_a_usage_error(
 def test_repetitions_tell_how_steady_each_check_is(
     tmp_path: Path, given: Mapping[str, str]
 ) -> None:
-    """A line for each check, the least steady first, before the verdict on all of them."""
+    """A line for each that was not always green, and one for all others, before the verdict."""
     project = write_project(tmp_path / "p", calm=PASSING, wild=FAILING)
     ended = labkit("run", "--repeat", "2", folder=project, environment=given)
     assert ended.returncode == 1, ended.stderr
     wild, calm, verdict = ended.stdout.splitlines()[-3:]
     assert wild == "wild / it_fails: 0 of 2 green, flake rate 100.0 % (95 %: 34.2 to 100.0 %)"
-    assert calm == "calm / it_holds: 2 of 2 green, flake rate 0.0 % (95 %: 0.0 to 65.8 %)"
+    assert calm == "1 other check was green 2 of 2 times, flake rate 0.0 % (95 %: 0.0 to 65.8 %)"
     assert verdict.startswith("2 failed of 4 checks · ")
     assert sorted(begun(project)) == ["calm", "calm-2", "wild", "wild-2"]
+
+
+def reported(folder: RunFolder) -> list[str]:
+    """The lines that tell of the run in a folder."""
+    ended = labkit_here("report", str(folder.write()), folder=folder.path.parent)
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout.splitlines()
+
+
+def test_checks_that_were_always_green_have_one_line(tmp_path: Path) -> None:
+    """Where all were, it is the only one."""
+    cells = [check_cell("one"), check_cell("two")]
+    run = read_run(RunFolder(tmp_path, checks=("one", "two"), cells=cells).write())
+    books = tuple(replace(book, repeats="database") for book in run.notebooks * 3)
+    [line] = steady_lines(replace(run, notebooks=books))
+    assert line.startswith("each of 2 checks was green 3 of 3 times, flake rate 0.0 %")
+
+
+def test_checks_that_were_not_come_to_have_one_line_for_each_notebook(tmp_path: Path) -> None:
+    """Only one of many says what it is."""
+    names = ("one", "two", "three")
+    stopped = RunFolder(tmp_path / "many", checks=names, cells=[], ending=Ending.NEVER_STARTED)
+    lines = [line for line in reported(stopped) if "never-ran" in line]
+    assert lines == ["? unknown database (never-ran) the cells of 3 checks never ran"]
+    alone = RunFolder(tmp_path / "one", cells=[], ending=Ending.NEVER_STARTED)
+    [line] = [line for line in reported(alone) if "never-ran" in line]
+    assert line.startswith("? unknown database / rollback (never-ran) declared in the notebook")
+
+
+@pytest.mark.parametrize(
+    ("ending", "entries", "goes_on"),
+    [
+        (Ending.NEVER_STARTED, (), True),
+        (Ending.REACHED_THE_END, (), False),
+        (Ending.NEVER_STARTED, (SecretFound(AT, "index.html", "line 3"),), False),
+    ],
+)
+def test_a_run_that_can_go_on_says_how(
+    ending: Ending, entries: tuple[Entry, ...], tmp_path: Path, *, goes_on: bool
+) -> None:
+    """In the last line; one in which a secret was found could not."""
+    folder = RunFolder(tmp_path, cells=[check_cell("rollback")], ending=ending, entries=entries)
+    told = reported(folder)[-1].startswith("to go on: labkit run --resume 20260305-140322 (")
+    assert told is goes_on
 
 
 def test_failed_first_leaves_nothing_out(tmp_path: Path, given: Mapping[str, str]) -> None:

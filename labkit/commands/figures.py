@@ -1,4 +1,4 @@
-"""Figures of a run for a terminal: where its time went, and what it covered."""
+"""Figures of a run for a terminal: where its time went, what it covered, how steady it was."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from rich.text import Text
 
 from labkit.reports.covered import table_of
 from labkit.reports.profile import PHASES, Profile, profiles
+from labkit.reports.repeats import steadiness
 from labkit.reports.results import RunResult
-from labkit.reports.texts import duration
+from labkit.reports.texts import counted, duration
 
 _LEAST_COVERED: Final = 10
 """How many modules are shown."""
@@ -29,6 +30,21 @@ def figures(run: RunResult) -> Iterator[RenderableType]:
         yield Text(f"coverage: {whole}; the least covered of {len(table.modules)} modules:")
         for module in table.modules[:_LEAST_COVERED]:
             yield Text(f"  {module.share:>7}  {module.module}", style="dim")
+
+
+def steady_lines(run: RunResult) -> Iterator[str]:
+    """How steady repeated checks were: each that was not always green, and the others together."""
+    told = steadiness(run)
+    unsteady = [one for one in told if one.green < one.times]
+    for one in unsteady:
+        yield f"{one.notebook} / {one.check}: {one.sentence}"
+    noun = "other check" if unsteady else "check"
+    for times in sorted({one.times for one in told}):
+        alike = [one for one in told if one.green == one.times == times]
+        if alike:
+            each = "each of " if len(alike) > 1 else ""
+            was_green = f"was green {times} of {times} times, flake rate {alike[0].rate}"
+            yield f"{each}{counted(len(alike), noun)} {was_green}"
 
 
 def _of_the_run(run: RunResult) -> str:

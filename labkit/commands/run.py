@@ -8,7 +8,8 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,7 @@ from labkit.batch.resumption import resumed
 from labkit.batch.run import RunSettings, run_plan
 from labkit.batch.selection import select
 from labkit.commands.console import console, near
-from labkit.commands.figures import figures
+from labkit.commands.figures import figures, steady_lines
 from labkit.commands.proof import tell_proof
 from labkit.environment import IsolatedEnvironment
 from labkit.errors import UsageError
@@ -41,8 +42,7 @@ from labkit.reports.build import LATEST, build_reports
 from labkit.reports.past import read_past
 from labkit.reports.profile import OPTION as PROFILE
 from labkit.reports.read import JOURNAL
-from labkit.reports.repeats import steadiness
-from labkit.reports.results import RunResult
+from labkit.reports.results import NEVER_RAN, RunResult
 from labkit.reports.texts import gist, verdict
 from labkit.reports.troubles import Trouble, troubles
 from labkit.services.places import default_cache
@@ -239,16 +239,30 @@ def _find_run(name: str, outputs: Path) -> Path:
 
 
 def _tell(result: RunResult, folder: Path, out: Console) -> None:
-    """What is red, how steady repeated checks were, and the verdict with the way to the report."""
-    for trouble in troubles(result):
-        out.print(_line(trouble), soft_wrap=True)
+    """What is red, how steady repeated checks were, the verdict, and what can be done next."""
+    for line in _red_lines(troubles(result)):
+        out.print(line, soft_wrap=True)
     for figure in figures(result):
         out.print(figure)
-    for one in steadiness(result):
-        out.print(f"{one.notebook} / {one.check}: {one.sentence}", soft_wrap=True)
+    for steady in steady_lines(result):
+        out.print(steady, soft_wrap=True)
     style = "bold green" if result.is_green else "bold red"
     page = near(folder / "index.html")
     out.print(Text.assemble((verdict(result), style), f" · {page}"), soft_wrap=True)
+    if result.unfinished and not result.secrets:
+        again = f"labkit run --resume {result.run}"
+        out.print(f"to go on: {again} (with the same areas and options)", soft_wrap=True)
+
+
+def _red_lines(found: Collection[Trouble]) -> Iterator[Text]:
+    """A line for each; all checks of a notebook whose cells never ran have one together."""
+    never_ran = Counter(one.notebook for one in found if one.reason == NEVER_RAN)
+    for one in found:
+        number = never_ran.pop(one.notebook, 0) if one.reason == NEVER_RAN else 1
+        if number > 1:
+            yield _line(replace(one, check="", detail=f"the cells of {number} checks never ran"))
+        elif number:
+            yield _line(one)
 
 
 def _line(trouble: Trouble) -> Text:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from labkit.errors import RecordError
 from labkit.record_view import SYMBOLS
-from labkit.records import MEDIA_TYPE, Expectation
+from labkit.records import MEDIA_TYPE, Expectation, Outcome
 from labkit.reports import texts
 from labkit.reports.covered import table_of
 from labkit.reports.document import Cell, CellKind, Display, Document, Output, Raised, Stream
@@ -37,7 +38,8 @@ ROWS: Final = 200
 FOLDED: Final = 12
 """How many expectations that held a page shows unfolded."""
 
-_PARAMETER_TAGS: Final = frozenset({"parameters", "injected-parameters"})
+_PARAMETERS_TAG: Final = "parameters"
+_GIVEN_TAG: Final = "injected-parameters"
 _VALUE_TAG: Final = "business-value"
 
 
@@ -85,6 +87,7 @@ class Pages:
             books={notebook.name: notebook for notebook in run.notebooks},
             troubles=troubles(run) if run.proof is None else (),
             repeats=steadiness(run),
+            repetitions=_repetitions(run),
             profiles=profiles(run),
             phases=PHASES,
             coverage=table_of(run.coverage) if run.coverage is not None else None,
@@ -95,13 +98,15 @@ class Pages:
     def notebook(self, notebook: NotebookResult) -> str:
         """The page of a notebook: the executed document, each check as a section of it."""
         document = notebook.document
+        homeless = [check for check in notebook.checks if check.cell is None]
         return self._templates.get_template("notebook.html").render(
             run=self._run,
             notebook=notebook,
             parameters=parameters(document) if document else (),
             value=_business_value(document, notebook) if document else None,
             parts=tuple(self._parts(document, notebook)) if document else (),
-            homeless=tuple(check for check in notebook.checks if check.cell is None),
+            homeless=tuple(one for one in homeless if one.outcome is not Outcome.DESELECTED),
+            deselected=tuple(one for one in homeless if one.outcome is Outcome.DESELECTED),
             sabotage=_sabotage(self._run, notebook),
             known=_known(self._run, notebook),
         )
@@ -120,6 +125,19 @@ class Pages:
                 checks=checks,
                 outputs=tuple(_shown(cell.outputs)),
             )
+
+
+def _repetitions(run: RunResult) -> dict[str, str]:
+    """Which one of how many each execution is of a notebook that was executed several times."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for notebook in run.notebooks:
+        if notebook.repeats:
+            names[notebook.repeats].append(notebook.name)
+    return {
+        name: f"repetition {number} of {len(alike)}"
+        for alike in names.values()
+        for number, name in enumerate(alike, start=1)
+    }
 
 
 def _sabotage(run: RunResult, notebook: NotebookResult) -> Sabotage | None:
@@ -149,6 +167,8 @@ def templates(*packages: str) -> Environment:
     environment.globals.update(
         symbols=SYMBOLS,
         verdict=texts.verdict,
+        stopped_early=texts.stopped_early,
+        took=texts.took,
         totals=texts.totals,
         rows=ROWS,
         folded=FOLDED,
@@ -203,7 +223,9 @@ def _summary(cell: Cell, checks: tuple[CheckResult, ...]) -> str:
     """One line that stands for a folded cell."""
     if checks:
         return "check " + ", ".join(texts.one_line(check.name) for check in checks)
-    if cell.tags & _PARAMETER_TAGS:
+    if _GIVEN_TAG in cell.tags:
+        return "the parameters of this run"
+    if _PARAMETERS_TAG in cell.tags:
         return "the parameters"
     lines = cell.source.split("\n")
     dull = ("import ", "from ", "#", " ", ")")  # the last two go on with an import

@@ -14,7 +14,13 @@ from typing import Final
 from labkit.journal import Ending, NotebookEnded, PlannedCheck, PlannedNotebook
 from labkit.records import CheckRecord, CheckStarted, LabClosed, LabOpened, Outcome, worst
 from labkit.reports.document import Cell, Document, Malformed
-from labkit.reports.results import CheckResult, NotebookResult, Problem
+from labkit.reports.results import (
+    NEVER_RAN,
+    NOT_SELECTED,
+    CheckResult,
+    NotebookResult,
+    Problem,
+)
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,7 @@ def _never_ran(check: PlannedCheck, witnessed: Witnessed, read: Document | Probl
     ending = ended.ending if ended else None
     if not check.is_selected:
         detail = "the run was asked for other checks (-k), and did not execute its cell"
-        told = (Outcome.DESELECTED, "not-selected", detail)
+        told = (Outcome.DESELECTED, NOT_SELECTED, detail)
         return CheckResult(check.name, check.claim, *told)
     if ended and ending is Ending.DESELECTED:
         told = (Outcome.DESELECTED, "fail-fast", ended.detail)
@@ -177,7 +183,7 @@ def _never_ran(check: PlannedCheck, witnessed: Witnessed, read: Document | Probl
     if isinstance(read, Problem) and ending not in _NEVER_EXECUTED:
         return CheckResult(check.name, check.claim, Outcome.UNKNOWN, read.reason, read.detail)
     detail = "declared in the notebook, but its cell never ran"
-    return CheckResult(check.name, check.claim, Outcome.UNKNOWN, "never-ran", detail)
+    return CheckResult(check.name, check.claim, Outcome.UNKNOWN, NEVER_RAN, detail)
 
 
 def _undeclared(plan: PlannedNotebook, testimony: _Testimony) -> Iterator[CheckResult]:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from labkit.journal import Ending, FileCoverage, ProofStarted, SecretFound, Spent
 from labkit.records import Expectation, LabOpened, Outcome, ServiceVersion, worst
 from labkit.reports.document import Document
 from labkit.sabotage import KnownCatch
+
+NEVER_RAN: Final = "never-ran"
+"""The reason of a check whose cell was not come to."""
+
+NOT_SELECTED: Final = "not-selected"
+"""The reason of a check that the run was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,12 @@ class NotebookResult:
         checks = [check.outcome for check in self.checks]
         return worst(checks + [problem.outcome for problem in self.problems])
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it has no result although the run was asked for it; a resumed run executes it."""
+        is_asked_for = any(check.reason != NOT_SELECTED for check in self.checks)
+        return is_asked_for and (self.ending is None or not self.ending.is_result)
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -119,6 +132,11 @@ class RunResult:
     def checks(self) -> tuple[CheckResult, ...]:
         """All checks of all notebooks, in the order of the run."""
         return tuple(check for notebook in self.notebooks for check in notebook.checks)
+
+    @property
+    def unfinished(self) -> tuple[NotebookResult, ...]:
+        """The notebooks that a resumed run executes."""
+        return tuple(book for book in self.notebooks if book.is_unfinished)
 
     @property
     def opened(self) -> tuple[LabOpened, ...]:

@@ -10,7 +10,17 @@ from labkit.record_view import SYMBOLS
 from labkit.records import Expectation
 from labkit.reports.repeats import steadiness
 from labkit.reports.results import NotebookResult, RunResult
-from labkit.reports.texts import counted, duration, gist, moment, one_line, totals, verdict
+from labkit.reports.texts import (
+    counted,
+    duration,
+    gist,
+    moment,
+    one_line,
+    stopped_early,
+    took,
+    totals,
+    verdict,
+)
 from labkit.reports.troubles import Trouble, troubles
 
 LIMIT_BYTES: Final = 512 * 1024
@@ -40,8 +50,8 @@ def summary_md(run: RunResult) -> str:
     Payloads are escaped or stand in code spans; the text is cut after `LIMIT_BYTES`.
     """
     sign = SYMBOLS[run.outcome] if not run.is_green else "✓"
-    lines = [f"# {sign} {escaped(verdict(run))}", "", _facts(run), ""]
-    lines += [*_red(troubles(run)), *_repeats(run), *_table(run)]
+    lines = [f"# {sign} {escaped(verdict(run))}", "", _facts(run), "", *_early(run)]
+    lines += [*_red(troubles(run)), *_repeats(run), *_table(run), *_notes(run)]
     return _cut("\n".join(lines) + "\n")
 
 
@@ -63,6 +73,11 @@ def _facts(run: RunResult) -> str:
     services = [f"{service.product} {service.version}" for service in run.services]
     facts = [totals(run), duration(run.seconds), moment(run.started_at), *services]
     return f"{' · '.join(map(escaped, facts))} · run {code(run.run)}"
+
+
+def _early(run: RunResult) -> list[str]:
+    told = stopped_early(run)
+    return [escaped(told), ""] if told else []
 
 
 def _red(found: tuple[Trouble, ...]) -> Iterator[str]:
@@ -117,7 +132,14 @@ def _row(notebook: NotebookResult) -> str:
     checks = "<br>".join(
         f"{SYMBOLS[check.outcome]} {code(check.name)}" for check in notebook.checks
     )
-    return f"| {code(notebook.name)} | {outcome} | {checks} | {duration(notebook.seconds)} |"
+    return f"| {code(notebook.name)} | {outcome} | {checks} | {took(notebook)} |"
+
+
+def _notes(run: RunResult) -> Iterator[str]:
+    """What a reader must know of the run beside its results, such as that it was resumed."""
+    told = dict.fromkeys(run.notes)
+    if told:
+        yield from ["", "## Notes", "", *(f"- {escaped(note)}" for note in told)]
 
 
 def _cut(text: str) -> str:

@@ -6,8 +6,9 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from labkit.journal import Ending
 from labkit.records import Outcome
-from labkit.reports.results import RunResult, tally
+from labkit.reports.results import NotebookResult, RunResult, tally
 
 LIMIT: Final = 4_000
 """How many characters of a payload a page shows."""
@@ -83,6 +84,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s"
 
 
+def took(notebook: NotebookResult) -> str:
+    """How long a notebook's execution took; a dash where it was not executed."""
+    return duration(notebook.seconds) if notebook.seconds else "—"
+
+
 def moment(at: float) -> str:
     """Seconds since the epoch as a date and time in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -126,6 +132,18 @@ def _unheard(run: RunResult) -> str:
     book, problem = red[0]
     told = f"{book.name} is {problem.outcome}: {gist(problem.detail)}"
     return "; ".join(filter(None, (told, _red_checks(run))))
+
+
+def stopped_early(run: RunResult) -> str:
+    """That the run ended before its last notebook, and why; empty where it did not."""
+    of_one_alone = {Ending.NO_KERNEL, Ending.NO_LEASE}
+    left = [book for book in run.unfinished if book.ending not in of_one_alone]
+    if not left:
+        return ""
+    causes = [problem.detail for problem in run.problems if problem.reason != "secret"]
+    why = gist((causes or [left[0].detail])[0]).rstrip(".")
+    some = f"{len(left)} of {counted(len(run.notebooks), 'notebook')}"
+    return f"Stopped early: {why}. {some} {'has' if len(left) == 1 else 'have'} no result."
 
 
 def totals(run: RunResult) -> str:

@@ -298,6 +298,8 @@ class TestNotebookPage:
         assert cells[cells.index("8") + 1] == "this run"
         assert cells[cells.index("7") + 1] == "default"
         assert "5" not in cells
+        names = ["".join(each.text) for each in page.all("code")]
+        assert names.index("the parameters") < names.index("the parameters of this run")
 
     def test_code_is_folded_but_where_it_raised(self, tmp_path: Path) -> None:
         """Code is folded behind one line; a cell that raised is open."""
@@ -391,6 +393,45 @@ class TestNotebookPage:
         ]
         run = read_run(RunFolder(tmp_path, checks=names, cells=cells).write())
         assert len(Pages(run).notebook(run.notebooks[0]).encode()) < 200_000
+
+
+def test_checks_that_were_left_out_are_not_called_lost(tmp_path: Path) -> None:
+    """They were deselected; the one that should have run is what left no record."""
+    run = read_run(RunFolder(tmp_path, checks=("one", "two"), cells=[]).write())
+    (book,) = run.notebooks
+    left_out = replace(book.checks[0], outcome=Outcome.DESELECTED, reason="not-selected")
+    for checks, headings in (
+        (
+            (left_out, book.checks[1]),
+            ["Checks that were not executed", "Checks that left no record"],
+        ),
+        ((left_out,), ["Checks that were not executed"]),
+    ):
+        page = Page(Pages(run).notebook(replace(book, checks=checks)))
+        titles = ["".join(each.text) for each in page.all("h2")]
+        assert [title for title in titles if title.startswith("Checks that")] == headings
+
+
+def test_index_tells_repetitions_apart(tmp_path: Path) -> None:
+    """Each execution of a repeated notebook says which it is."""
+    run = read_run(RunFolder(tmp_path, cells=[check_cell("rollback")]).write())
+    (book,) = run.notebooks
+    books = [replace(book, name=name, repeats="database") for name in ("database", "database-2")]
+    other = replace(book, name="other")
+    text = Page(Pages(replace(run, notebooks=(*books, other))).index()).text
+    told = re.findall(r"repetition \d of \d", text)
+    assert told == ["repetition 1 of 2", "repetition 2 of 2"]
+
+
+def test_index_says_at_its_head_that_the_run_stopped_early(tmp_path: Path) -> None:
+    """And shows no time for what was not executed."""
+    detail = "red was red"
+    folder = RunFolder(tmp_path, ending=Ending.DESELECTED, detail=detail)
+    run = read_run(folder.write())
+    books = tuple(replace(book, seconds=0.0) for book in run.notebooks)
+    page = Page(Pages(replace(run, notebooks=books)).index())
+    assert "Stopped early: red was red." in page.text.partition("Notebooks and their checks")[0]
+    assert page.rows[-1][-1] == "—"
 
 
 def test_what_a_check_needs_of_its_target(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from labkit.journal import Ending, RunResumed
 from labkit.records import Expectation, Outcome
 from labkit.reports.read import read_run
 from labkit.reports.summary import LIMIT_BYTES, code, escaped, summary_md
-from tests.reports.runs import HOLDS, MISSES, RunFolder, check_cell
+from tests.reports.runs import AT, HOLDS, MISSES, RunFolder, check_cell
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -66,6 +67,16 @@ def test_a_green_run(tmp_path: Path) -> None:
     text = summary_of(RunFolder(tmp_path, cells=[check_cell("rollback")]))
     assert text.startswith("# ✓ 1 of 1 check passed\n")
     assert "not green" not in text
+
+
+def test_it_tells_that_the_run_stopped_early_and_was_resumed(tmp_path: Path) -> None:
+    """The one at its head, the other among its notes."""
+    resumed = RunResumed(AT, ("database",))
+    early = RunFolder(tmp_path, ending=Ending.DESELECTED, detail="red was red", entries=(resumed,))
+    text = summary_of(early)
+    assert "Stopped early: red was red." in text.partition("## Notebooks")[0]
+    notes = text.partition("## Notes\n")[2]
+    assert "- the run was ended early and resumed on 2026-03-05 14:03:22 UTC" in notes
 
 
 def test_what_is_red_comes_before_the_table(tmp_path: Path) -> None:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from labkit.journal import Ending, InfrastructureFailed, SecretFound
+from labkit.journal import Ending, Entry, InfrastructureFailed, RunCancelled, SecretFound
 from labkit.records import Outcome
 from labkit.reports.read import read_run
-from labkit.reports.texts import capped, counted, duration, gist, moment, one_line, plain, verdict
+from labkit.reports.texts import (
+    capped,
+    counted,
+    duration,
+    gist,
+    moment,
+    one_line,
+    plain,
+    stopped_early,
+    took,
+    verdict,
+)
 from tests.reports.runs import AT, MISSES, RunFolder, check_cell
 
 
@@ -174,3 +186,41 @@ def test_the_verdict(tmp_path: Path, folder: RunFolder, told: str) -> None:
     """A run is told in one plain sentence, the gravest thing first."""
     folder.path = tmp_path
     assert verdict(read_run(folder.write())) == told
+
+
+LAST_TURN = "red was red, and the run stops at the first red notebook"
+NONE_OF_ONE = "1 of 1 notebook has no result."
+
+
+@pytest.mark.parametrize(
+    ("ending", "entries", "told"),
+    [
+        (Ending.REACHED_THE_END, (RunCancelled(AT, "SIGINT"),), ""),
+        (Ending.NO_LEASE, (), ""),
+        (
+            Ending.DESELECTED,
+            (SecretFound(AT, "x.html", "line 3"),),
+            f"Stopped early: {LAST_TURN}. {NONE_OF_ONE}",
+        ),
+        (
+            Ending.CANCELLED,
+            (RunCancelled(AT, "SIGINT"),),
+            f"Stopped early: the run was asked to stop (SIGINT). {NONE_OF_ONE}",
+        ),
+        (None, (), f"Stopped early: the run was cut off before its end. {NONE_OF_ONE}"),
+    ],
+)
+def test_a_run_that_stopped_early_says_why(
+    tmp_path: Path, ending: Ending | None, entries: tuple[Entry, ...], told: str
+) -> None:
+    """A run that came to its end does not, nor one that could not have one of its places."""
+    folder = RunFolder(tmp_path, ending=ending, detail=LAST_TURN, entries=entries)
+    folder.is_ended = ending is not None
+    assert stopped_early(read_run(folder.write())) == told
+
+
+def test_what_never_ran_took_no_time(tmp_path: Path) -> None:
+    """A dash is no measurement."""
+    (book,) = read_run(RunFolder(tmp_path).write()).notebooks
+    assert took(book) == "3.0 s"
+    assert took(replace(book, seconds=0.0)) == "—"
