@@ -56,7 +56,9 @@ def test_given_servers_are_named_as_what_they_are(
         assert "round trip" in finding.details[0]
     assert found["project"].state is State.NOTE
     assert all(finding.state is not State.MISSING for finding in found.values())
-    start = "to be forked from a warm process" if sys.platform == "linux" else "each started on its own"
+    start = (
+        "to be forked from a warm process" if sys.platform == "linux" else "each started on its own"
+    )
     assert found["kernel"].told == f"ipykernel {version('ipykernel')}, {start}"
 
 
