@@ -91,11 +91,21 @@ def _tell(text: str) -> None:
     click.echo(text, err=True)
 
 
-@click.command()
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--rounds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How often each contender is measured; ratios are those of times in the same round.",
+)
 @click.option("--write", is_flag=True, help="Keep the results in the repository and its README.")
 def main(rounds: int, write: bool) -> None:
-    """Measure everything in turns, and print it as Markdown."""
+    """Measure what the notebook layer costs, and print it as Markdown.
+
+    It needs what requirements-benchmarks.txt installs. A round takes some minutes, and means
+    something on a machine that does nothing else.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="labkit-benchmark-") as cache:
             results = asyncio.run(measure(rounds, Path(cache)))

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from click.testing import CliRunner
 
-from benchmarks.__main__ import keep, plain_environment
+from benchmarks.__main__ import keep, main, plain_environment
 from benchmarks.results import Results
 from benchmarks.table import section
 from tests.benchmarks.samples import RESULTS
@@ -26,6 +27,15 @@ def test_results_are_kept_and_shown(tmp_path: Path) -> None:
     assert (tmp_path / "benchmarks" / "ratios.svg").read_text().endswith("</svg>\n")
     keep(RESULTS, tmp_path)
     assert readme.read_text(encoding="utf-8") == first
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_says_what_it_takes(option: str) -> None:
+    """What has to be installed, how long it takes, and what each option is for."""
+    told = " ".join(CliRunner().invoke(main, [option]).output.split())
+    assert "needs what requirements-benchmarks.txt installs" in told
+    assert "A round takes some minutes" in told
+    assert "How often each contender is measured" in told
 
 
 def test_settings_of_labkit_do_not_reach_the_contenders(
