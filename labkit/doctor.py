@@ -235,7 +235,7 @@ def _unfit(given: Sequence[Given], notebooks: Sequence[NotebookSource]) -> Itera
     names = {parameter.name for parameter, _ in declared}
     for value in given:
         if notebooks and value.name not in names:
-            yield str(value.unknown_among(names))
+            yield str(value.unknown_among(names, [one.path.stem for one in notebooks]))
         for parameter, notebook in declared:
             if parameter.name == value.name:
                 try:

@@ -10,7 +10,7 @@ import ast
 import difflib
 import enum
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -173,8 +173,11 @@ class Given:
                 f" {_shown(self.value)} from {self.origin}; give it another value"
             ) from error
 
-    def unknown_among(self, known: Collection[str]) -> ParameterError:
-        """The error that says that nobody declares the name, with the nearest one that is known."""
+    def unknown_among(self, known: Collection[str], notebooks: Sequence[str]) -> ParameterError:
+        """The error that says that none of the notebooks declares the name.
+
+        It tells the nearest name of those that are known, or all.
+        """
         near = difflib.get_close_matches(self.name, known, n=1)
         if names_secret(self.name):
             advice = "nothing secret is ever a parameter: put it into the environment"
@@ -183,8 +186,8 @@ class Given:
         else:
             advice = f"known are {', '.join(sorted(known)) or 'none'}"
         return ParameterError(
-            f"{self.name!r:.80} from {self.origin} is declared by no notebook that it could be for;"
-            f" {advice}"
+            f"{self.name!r:.80} from {self.origin} is declared by no notebook that it could be for"
+            f" ({', '.join(notebooks)}); {advice}"
         )
 
     def _as(self, wanted: ParameterType) -> JsonValue:

@@ -188,19 +188,20 @@ def test_password_in_a_value(value: JsonValue) -> None:
 
 
 def test_unknown_name() -> None:
-    """A name that nobody declares comes with the nearest known one, or with all of them."""
+    """It comes with the notebooks that were meant, and the nearest known one or all of them."""
     known = {"users", "sessions"}
 
-    near = Given("user", "hunter2", Letter.TEXT, "-p").unknown_among(known)
-    far = Given("elephants", "hunter2", Letter.TEXT, "-p").unknown_among(known)
+    near = Given("user", "hunter2", Letter.TEXT, "-p").unknown_among(known, ["first", "second"])
+    far = Given("elephants", "hunter2", Letter.TEXT, "-p").unknown_among(known, [])
 
+    assert "that it could be for (first, second); " in str(near)
     assert str(near).endswith("did you mean users?")
     assert str(far).endswith("known are sessions, users")
 
 
 def test_unknown_secret() -> None:
     """A secret that was given by name is refused without its value, with the place for it."""
-    text = str(Given("api_token", "hunter2", Letter.TEXT, "-p").unknown_among({"users"}))
+    text = str(Given("api_token", "hunter2", Letter.TEXT, "-p").unknown_among({"users"}, ["first"]))
 
     assert "put it into the environment" in text
     assert "hunter2" not in text

@@ -319,18 +319,24 @@ def _unknown_names(
     """
     selected = _declared(chosen)
     faults: list[UsageError] = []
-    anywhere = selected | _declared(_read(_project_notebooks(project), faults))
+    others = _read(_project_notebooks(project), faults)
+    anywhere = selected | _declared(others)
+    here, there = _names(chosen), _names([*chosen, *others])
     in_files = [one for one in given if one.letter in {Letter.ENVIRONMENT, Letter.FILE}]
     in_options = [one for one in given if one.letter in {Letter.YAML, Letter.TEXT, Letter.RAW}]
-    unknown = [one.unknown_among(anywhere) for one in in_files if one.name not in anywhere]
+    unknown = [one.unknown_among(anywhere, there) for one in in_files if one.name not in anywhere]
     return [
         *(faults if faults and unknown else unknown),
-        *(one.unknown_among(selected) for one in in_options if one.name not in selected),
+        *(one.unknown_among(selected, here) for one in in_options if one.name not in selected),
     ]
 
 
 def _declared(chosen: Iterable[_Chosen]) -> frozenset[str]:
     return frozenset(parameter.name for one in chosen for parameter in one.notebook.parameters)
+
+
+def _names(chosen: Iterable[_Chosen]) -> Sequence[str]:
+    return tuple(dict.fromkeys(one.notebook.name for one in chosen))
 
 
 def _bind(

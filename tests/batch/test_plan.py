@@ -242,7 +242,7 @@ def test_nothing_to_run(tmp_path: Path) -> None:
 
 def test_unknown_parameter(project: Project) -> None:
     """A name given by an option must be declared by a selected notebook."""
-    with pytest.raises(ParameterError, match=r"'title' from -p is declared by no notebook"):
+    with pytest.raises(ParameterError, match=r"'title' from -p .* could be for \(first\);"):
         plan(project, "first", texts=[("title", "x")])
     with pytest.raises(ParameterError, match=r"'user' from -r .* did you mean users\?"):
         plan(project, raws=[("user", "x")])
@@ -255,7 +255,9 @@ def test_name_of_another_notebook_in_a_file(project: Project, tmp_path: Path) ->
     assert only(plan(project, "first", files=[overlay])).parameters["users"] == 2
 
     overlay.write_text("titel: quick")
-    with pytest.raises(ParameterError, match=r"'titel' from .*fast.yaml .* did you mean title\?"):
+    with pytest.raises(
+        ParameterError, match=r"'titel' from .*fast.yaml .*\(first, .* did you mean title\?"
+    ):
         plan(project, "first", files=[overlay])
 
 
