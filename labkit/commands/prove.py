@@ -14,7 +14,7 @@ from rich.text import Text
 from labkit.batch.plan import Plan, make_plan
 from labkit.batch.progress import progress
 from labkit.batch.run import RunSettings, run_plan
-from labkit.commands.console import console, print_hanging
+from labkit.commands.console import console, near, print_hanging
 from labkit.commands.proof import tell_proof
 from labkit.commands.run import outputs_of, without_papermills_warnings
 from labkit.environment import IsolatedEnvironment
@@ -74,8 +74,8 @@ def prove(
             folder, result = asyncio.run(running)
     matrix = matrix_of(started, result.notebooks)
     tell_proof(result, matrix, folder, console())
-    if project and not result.problems:
-        keep_proof(project.proven, result, matrix, sources)
+    if project and not result.problems and keep_proof(project.proven, result, matrix, sources):
+        console().print(f"kept in {near(project.proven)}", soft_wrap=True)
     return _exit_code(result, matrix)
 
 

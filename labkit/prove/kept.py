@@ -80,8 +80,8 @@ def _text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def keep_proof(path: Path, run: RunResult, matrix: Matrix, sources: Mapping[str, str]) -> None:
-    """Put into the file what a proof showed; several proofs take turns.
+def keep_proof(path: Path, run: RunResult, matrix: Matrix, sources: Mapping[str, str]) -> bool:
+    """Put into the file what a proof showed; whether it caught anything. Several take turns.
 
     Raises `UsageError` where what is there cannot be read, and `InfrastructureError` where the file
     cannot be written or others do not let go of it.
@@ -94,6 +94,7 @@ def keep_proof(path: Path, run: RunResult, matrix: Matrix, sources: Mapping[str,
         raise InfrastructureError(
             f"{text}; the proof itself is done, see outputs/latest/proof.html"
         ) from error
+    return any(cell.expected and cell.caught for cell in matrix.cells.values())
 
 
 def write_kept(path: Path, kept: Iterable[Kept]) -> None:

@@ -107,6 +107,13 @@ def test_what_is_no_file_is_refused(make: Callable[[Path], None], tmp_path: Path
         read_kept(tmp_path / "proven.json")
 
 
+@pytest.mark.parametrize(("ends", "caught"), [(FORGOTTEN, True), (MISSED, False)])
+def test_proof_says_whether_it_caught_anything(ends: Ends, tmp_path: Path, *, caught: bool) -> None:
+    """What the clean platform did, or what was missed, is no catch."""
+    run = proof({"": [CLEAN], "forgets": [ends]})
+    assert keep_proof(tmp_path / "proven.json", run, matrix(run), {"memory": "abc"}) is caught
+
+
 def test_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The proof is not lost by it, and what was kept before stays."""
     run = proof({"": [CLEAN], "forgets": [FORGOTTEN]})

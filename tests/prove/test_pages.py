@@ -78,9 +78,16 @@ def test_each_sabotage_is_explained() -> None:
         "forgets is at fault.",
         "What was told is known.",
         "a lost write",
-        "faulty:Forgets",
+        "faulty:<wbr>Forgets",
     ):
         assert word in told
+
+
+def test_name_of_a_platform_is_broken_between_its_parts_alone() -> None:
+    """On a narrow page, a class stands on one line."""
+    deep = replace(FORGETS, target="labkit.faulty.memory:Forgets_2")
+    run = proof({"": [CLEAN], "forgets": [CLEAN]}, [deep, MISCOUNTS])
+    assert ">labkit.<wbr>faulty.<wbr>memory:<wbr>Forgets_2</dd>" in page(run)
 
 
 def test_hostile_words_are_text() -> None:
