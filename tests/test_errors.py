@@ -20,6 +20,7 @@ BUILTINS: dict[type[LabError], tuple[type[Exception], ...]] = {
     errors.ServiceUnavailable: (RuntimeError, ConnectionError),
     errors.LeaseError: (RuntimeError,),
     errors.KernelUnavailable: (RuntimeError,),
+    errors.NotWarm: (RuntimeError, ConnectionError),
     errors.TargetError: (RuntimeError,),
     errors.NotDeclared: (RuntimeError, NotImplementedError),
     errors.Denied: (PermissionError,),

@@ -115,6 +115,15 @@ class ChildProcess:
             f"{self._process.returncode}: {self.last_words}"
         )
 
+    async def noticed_death(self) -> str:
+        """The same, also where it is gone and the loop is still to be told of it."""
+        if self.is_running:
+            try:
+                os.kill(self.pid, 0)
+            except ProcessLookupError:
+                await self._process.wait()
+        return self.own_death
+
     async def _begin(self, line: str) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):  # what it says, or not, tells all
             async with asyncio.timeout(self._limits.ready_s):

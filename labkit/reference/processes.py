@@ -67,7 +67,7 @@ class Processes:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         processes = self._in_order()
-        deaths = [process.own_death for process in processes]
+        deaths = [await process.noticed_death() for process in processes]
         await asyncio.gather(*(process.stop() for process in processes))
         self._raise_for_dead(deaths)
 

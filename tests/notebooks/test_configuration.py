@@ -25,6 +25,7 @@ def test_no_file_of_a_run_holds_a_secrets_value(
 ) -> None:
     """Neither as it is nor quoted, escaped or encoded; not even when every error tells them."""
     noted = tmp_path / "secrets"
+    (tmp_path / "run").mkdir()
     ran = run(
         tmp_path / "run",
         NOTEBOOK,

@@ -141,7 +141,8 @@ def test_a_fork_sees_nothing_of_an_earlier_one(warm: Warm, tmp_path: Path) -> No
     after = told(warm, TELLS)
     assert {"EARLIER", "SPOILED"}.isdisjoint(after["environment"])
     assert after["folder"] == str(Path.cwd())
-    assert after["path"] == before["path"]
+    assert before["path"][0] == str(tmp_path)
+    assert after["path"] == [str(Path.cwd()), *before["path"][1:]]
 
 
 def test_a_fork_dies_with_the_process_that_made_it() -> None:

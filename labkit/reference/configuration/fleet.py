@@ -80,7 +80,7 @@ class Fleet:
 
 async def _stop(processes: Sequence[ChildProcess]) -> str:
     """Stop them in order; how any had ended by itself before."""
-    deaths = [one.own_death for one in processes]
+    deaths = [await one.noticed_death() for one in processes]
     await asyncio.gather(*(one.stop() for one in processes))
     return "; ".join(filter(None, deaths))
 
