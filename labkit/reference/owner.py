@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import io
 import json
 import os
 import signal
@@ -36,6 +37,8 @@ class Owner:
         _die_with_parent()
         answers = os.dup(sys.stdout.fileno())
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a target prints is a log
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # which a kill must not lose
         return cls(sys.stdin.readline(), answers)
 
     def told(self, value: Mapping[str, object]) -> None:
