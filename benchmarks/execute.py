@@ -28,7 +28,6 @@ from labkit.errors import KernelUnavailable
 from labkit.records import CheckStarted, Record
 from labkit.redaction import Redactor
 from labkit.services.keeper import keep
-from labkit.warm.owner import WarmProcess
 
 _DEADLINE_S: Final = 120.0
 
@@ -66,22 +65,17 @@ async def warm_ground() -> AsyncIterator[Ground]:
 
     Raises `KernelUnavailable` where there can be none: cold kernels would be measured as warm ones.
     """
-    with warmth(cold=False) as warm:
-        async with ground_on(warm) as ground:
-            yield ground
-
-
-@asynccontextmanager
-async def ground_on(warm: WarmProcess | None) -> AsyncIterator[Ground]:
-    """The ground on a process that may still warm up."""
-    if warm is None:
-        raise KernelUnavailable("there is no warm process here; run the benchmarks on Linux")
     async with keep() as keeper:
-        warm.listen_in(keeper.folder)
-        door = await warm.door()
-        if door is None:
-            raise KernelUnavailable("the warm process did not start; what it said is logged")
-        yield Ground(keeper.folder, door)
+        with warmth(cold=False) as warm:
+            if warm is None:
+                raise KernelUnavailable(
+                    "kernels cannot be forked here; run the benchmarks on Linux"
+                )
+            warm.listen_in(keeper.folder)
+            door = await warm.door()
+            if door is None:
+                raise KernelUnavailable("the warm process did not start; what it said is logged")
+            yield Ground(keeper.folder, door)
 
 
 async def execute(

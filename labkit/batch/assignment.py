@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from labkit.batch.execution import Ended, Execution
 from labkit.batch.kernels import KernelPlace
-from labkit.batch.wire import FarEnd, far_end
+from labkit.batch.wire import far_end
 from labkit.errors import KernelUnavailable
 from labkit.journal import Spent
 from labkit.json_values import JsonValue
@@ -64,19 +64,13 @@ def perform(assignment: Assignment) -> Performed:
             deadline_s=assignment.deadline_s,
             grace_s=assignment.grace_s,
         )
-        with _obeying(far, execution):
-            _papermill(assignment, execution)
+        # It waits for orders, and ends with the wire.
+        threading.Thread(target=far.obey, args=(execution,), daemon=True).start()
+        _papermill(assignment, execution)
     if execution.ended is None:
         text = "the engine labkit was not used; install the distribution that brings it"
         raise KernelUnavailable(text)
     return Performed(execution.ended, execution.stopwatch.spent)
-
-
-@contextlib.contextmanager
-def _obeying(far: FarEnd, execution: Execution) -> Iterator[None]:
-    """Have a thread wait for orders; it ends when the wire is closed."""
-    threading.Thread(target=far.obey, args=(execution,), daemon=True).start()
-    yield
 
 
 def _papermill(assignment: Assignment, execution: Execution) -> None:

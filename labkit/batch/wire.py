@@ -71,6 +71,11 @@ class Wire:
             while line := await reader.readline():
                 if self._failure is None:  # else it is read all the same, so that nobody waits
                     self._tell(json.loads(line))
+        except ConnectionError:
+            pass  # it has ended with an order unread; all that it said was read before
+        except ValueError as error:  # a line without an end, or none that can be read
+            self._failure = error
+            writer.close()  # who writes on is told, and does not wait for ever
         finally:
             self._is_over.set()
 
@@ -123,6 +128,8 @@ def far_end(path: Path) -> Iterator[FarEnd]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
         far = FarEnd(connection)
-        yield far
-        with contextlib.suppress(OSError):  # it is closed already
-            far.close()
+        try:
+            yield far
+        finally:  # also after an error: who obeys waits for the end
+            with contextlib.suppress(OSError):  # it is closed already
+                far.close()

@@ -117,3 +117,22 @@ def test_who_cannot_take_it_ends_the_work_and_is_heard(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no space left"):
         worked(listener, tmp_path, work)
     assert listener.told == [("heard", START)]
+
+
+def test_what_cannot_be_read_ends_the_work_and_is_heard(tmp_path: Path) -> None:
+    """Who goes on to write is refused, instead of waiting for a reader for ever."""
+
+    def work(_wire: Wire, path: Path) -> None:
+        with far_end(path) as far:
+            far._connection.sendall(b"{no record\n")
+            while True:
+                far.heard(START)
+
+    async def go() -> None:
+        async with Wire(tmp_path, Listener()) as wire:
+            with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match=r"pipe|reset"):
+                await asyncio.wrap_future(pool.submit(work, wire, wire.path))
+            await wire.heard_all()
+
+    with pytest.raises(ValueError, match="Expecting property name"):
+        asyncio.run(asyncio.wait_for(go(), 30))
