@@ -15,8 +15,8 @@ from labkit.ids import UserID
 from labkit.judges.transfers import BankHistory, judge_transfers
 from labkit.redaction import Secret
 from labkit.reference import Platform
+from labkit.reference.data.pool import Pool, PoolLimits
 from labkit.reference.platform import Parts
-from labkit.reference.pool import Pool, PoolLimits
 from labkit.reference.sabotage.data import TransfersAtReadCommitted
 from labkit.services.endpoints import Lease
 from labkit.witness import Witness

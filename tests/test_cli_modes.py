@@ -229,7 +229,7 @@ def test_who_asks_is_told_where_the_time_went_and_what_was_covered(
         *("lease", "kernel", "cells", "saving", "kernel's end")
     }
     of_module = {one["module"]: one for one in found["coverage"]}
-    store = of_module["labkit.reference.store"]
+    store = of_module["labkit.reference.data.store"]
     assert 0 < store["missed"] < store["statements"]
     page = (project / "outputs/latest/index.html").read_text(encoding="utf-8")
     assert "Where the time went" in page

@@ -90,21 +90,24 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "tests/test_cli_modes.py": ("commands.figures", "commands.warmth"),
         "tests/prove/test_prover.py": ("commands.prove",),
         "tests/prove/test_telling.py": ("commands.proof",),
-        "tests/reference/test_store.py": (
-            "reference.contexts",
-            "reference.refusals",
-            "reference.transactions",
+        "tests/reference/data/test_store.py": (
+            "reference.data.contexts",
+            "reference.data.refusals",
+            "reference.data.transactions",
         ),
-        "tests/reference/test_engine.py": (
+        "tests/reference/execution/test_engine.py": (
             "reference.clock",
-            "reference.interventions",
-            "reference.tool_calls",
-            "reference.turns",
+            "reference.execution.interventions",
+            "reference.execution.tool_calls",
+            "reference.execution.turns",
             "reference.workshop",
         ),
-        "tests/reference/test_intake.py": ("reference.stages",),
+        "tests/reference/routing/test_intake.py": ("reference.data.stages",),
         "tests/reference/test_platform.py": ("reference.assembly", "reference.parts"),
-        "tests/reference/test_processes.py": ("reference.__main__", "reference.owner"),
+        "tests/reference/processes/test_servers.py": (
+            "reference.__main__",
+            "reference.processes.owner",
+        ),
         "tests/reference/configuration/test_fleet.py": ("reference.configuration.__main__",),
         "tests/reference/configuration/test_live.py": ("reference.configuration.running",),
         "tests/reference/configuration/test_loading.py": ("reference.configuration.models",),
@@ -202,6 +205,11 @@ def below(package: str) -> list[str]:
     return [name for name in modules() if name.split(".")[0] == package]
 
 
+def area(module: str) -> str:
+    """The folder of the reference platform in which a module lies, or itself where in none."""
+    return ".".join(module.split(".")[:2])
+
+
 def test_every_module_has_its_floor() -> None:
     """Each module stands on one floor, and no floor names what is not there."""
     named = [name for names in FLOORS for name in names]
@@ -222,6 +230,15 @@ def test_modules_import_from_their_floor_or_below() -> None:
 def test_no_module_imports_itself_in_a_circle() -> None:
     """The modules can be put into an order in which each comes after what it imports."""
     TopologicalSorter({module: needs(module) for module in modules()}).prepare()
+
+
+def test_the_folders_of_the_reference_platform_import_in_no_circle() -> None:
+    """Of two areas of the platform, at most one knows the other."""
+    areas: dict[str, set[str]] = {}
+    for module in below("reference"):
+        known = {area(name) for name in needs(module)} - {area(module)}
+        areas.setdefault(area(module), set()).update(known)
+    TopologicalSorter(areas).prepare()
 
 
 def test_the_reference_platform_is_reached_by_name_alone() -> None:

@@ -24,7 +24,7 @@ from labkit.ids import UserID
 from labkit.lab import Lab
 from labkit.redaction import Secret, is_weak
 from labkit.reference import Platform
-from labkit.reference.store import Store
+from labkit.reference.data.store import Store
 from labkit.services.connect import postgres_session
 from labkit.services.endpoints import Lease, Services, secrets_of
 from labkit.services.given import POSTGRES_URL, REDIS_URL

@@ -21,7 +21,7 @@ from labkit.judges.mixups import judge_mixup
 from labkit.judges.verdict import Verdict
 from labkit.mixups import mix_up_replies
 from labkit.reference import Platform
-from labkit.reference.redis_client import CONNECTIONS
+from labkit.reference.cache.redis_client import CONNECTIONS
 from labkit.services.endpoints import Lease
 from labkit.services.urls import RedisUrl
 from tests.faults.stage import SHORT_S

@@ -129,7 +129,7 @@ def test_the_wheel_holds_every_file_that_is_read_at_run_time(wheel: Path) -> Non
         if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts)
     }
     assert names == expected
-    assert {"labkit/py.typed", "labkit/reference/schema.sql"} <= names
+    assert {"labkit/py.typed", "labkit/reference/data/schema.sql"} <= names
 
 
 def test_a_project_can_be_laid_out_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:

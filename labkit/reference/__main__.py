@@ -13,11 +13,11 @@ import sys
 from labkit.errors import LabError, TargetError
 from labkit.redaction import Redactor
 from labkit.reference.config import ServiceConfig
-from labkit.reference.logs import write_logs
-from labkit.reference.owner import Owner
 from labkit.reference.parts import Parts
 from labkit.reference.platform import Platform
+from labkit.reference.processes.owner import Owner
 from labkit.reference.service import serving
+from labkit.reference.serving.logs import write_logs
 from labkit.services.endpoints import secrets_of
 from labkit.targets.loading import load_target
 

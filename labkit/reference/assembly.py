@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
+from labkit.reference.cache.keyspace import KeySpace
+from labkit.reference.cache.redis_client import RedisClient, redis_client
 from labkit.reference.cache.user_cache import UserCache
-from labkit.reference.executions import Executions
-from labkit.reference.history import History
-from labkit.reference.keyspace import KeySpace
+from labkit.reference.data.history import History
+from labkit.reference.data.pool import Pool
+from labkit.reference.data.store import Store
+from labkit.reference.execution.executions import Executions
 from labkit.reference.parts import Parts
-from labkit.reference.pool import Pool
-from labkit.reference.quality import Quality
-from labkit.reference.redis_client import RedisClient, redis_client
-from labkit.reference.store import Store
+from labkit.reference.routing.quality import Quality
 from labkit.services.endpoints import Lease
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from labkit.errors import LabError, RecordError
 from labkit.records import from_json
 from labkit.redaction import Secret
-from labkit.reference.connection import ConnectionLimits
+from labkit.reference.serving.connection import ConnectionLimits
 from labkit.services.endpoints import Lease
 from labkit.services.handover import lease_from_json, lease_to_json
 

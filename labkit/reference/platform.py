@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 from labkit.redaction import Secret
 from labkit.reference.assembly import Assembly, assemble
 from labkit.reference.cache.user_cache import UserCache
-from labkit.reference.client import Clients
 from labkit.reference.config import ServiceConfig
 from labkit.reference.configuration.running import Running
-from labkit.reference.connection import ConnectionLimits
-from labkit.reference.executions import Executions
-from labkit.reference.notifications import WireNotifications
+from labkit.reference.contexts.session_contexts import SessionContexts, Work
+from labkit.reference.data.store import Store
+from labkit.reference.execution.executions import Executions
 from labkit.reference.parts import Parts
-from labkit.reference.pipeline import WirePipeline
-from labkit.reference.processes import Processes
-from labkit.reference.routing import MessageRouting
+from labkit.reference.processes.servers import Processes
+from labkit.reference.routing.messages import MessageRouting
 from labkit.reference.service import KernelService
-from labkit.reference.session_contexts import SessionContexts, Work
-from labkit.reference.sockets import Doors, WireSockets
-from labkit.reference.store import Store
+from labkit.reference.serving.connection import ConnectionLimits
+from labkit.reference.wire.client import Clients
+from labkit.reference.wire.notifications import WireNotifications
+from labkit.reference.wire.pipeline import WirePipeline
+from labkit.reference.wire.sockets import Doors, WireSockets
 from labkit.services.endpoints import Lease
 from labkit.targets.configuration import Configuration
 from labkit.targets.notifications import SocketLimits

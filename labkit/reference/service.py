@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from labkit.reference.assembly import Assembly, assemble
+from labkit.reference.cache.redis_client import redis_client
 from labkit.reference.config import ServiceConfig
 from labkit.reference.parts import Parts
-from labkit.reference.redis_client import redis_client
-from labkit.reference.requests import Requests
-from labkit.reference.server import Delivery, Server
+from labkit.reference.serving.requests import Requests
+from labkit.reference.serving.server import Delivery, Server
 from labkit.reference.workshop import Workshop
 from labkit.targets.notifications import Door
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Self
 
 from labkit.redaction import Secret
-from labkit.reference.agents import USUAL, Agents, ScriptedAgent
 from labkit.reference.clock import Clock, SteadyClock
-from labkit.reference.engine import Engine
-from labkit.reference.executions import Executions
-from labkit.reference.intake import Intake
-from labkit.reference.interventions import Interventions
-from labkit.reference.orphans import OwnerLock
-from labkit.reference.outbox import Outbox
-from labkit.reference.stages import Stages
-from labkit.reference.store import Store
-from labkit.reference.tool_calls import ToolCalls
-from labkit.reference.turns import Records, Turns
+from labkit.reference.data.outbox import Outbox
+from labkit.reference.data.stages import Stages
+from labkit.reference.data.store import Store
+from labkit.reference.execution.agents import USUAL, Agents, ScriptedAgent
+from labkit.reference.execution.engine import Engine
+from labkit.reference.execution.executions import Executions
+from labkit.reference.execution.interventions import Interventions
+from labkit.reference.execution.orphans import OwnerLock
+from labkit.reference.execution.tool_calls import ToolCalls
+from labkit.reference.execution.turns import Records, Turns
+from labkit.reference.routing.intake import Intake
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def test_sabotages_do_not_count(tmp_path: Path) -> None:
     argv = [sys.executable, *launcher("labkit.reference", environment)]
     subprocess.run(argv, check=False, env=environment, input=b"{}\n", capture_output=True)
     modules = {file.module for file in meter.measured()}
-    assert "labkit.reference.store" in modules
+    assert "labkit.reference.data.store" in modules
     assert not any("sabotage" in module for module in modules)
 
 

@@ -16,12 +16,12 @@ from websockets.protocol import State
 from labkit.events import Event
 from labkit.redaction import Secret
 from labkit.reference.config import ServiceConfig
-from labkit.reference.connection import ConnectionLimits
+from labkit.reference.data.store import Store
 from labkit.reference.parts import Parts
 from labkit.reference.service import serving
-from labkit.reference.store import Store
-from labkit.reference.tokens import Tokens
-from labkit.reference.wire import ClientFrame, Submit, read, text_of
+from labkit.reference.serving.connection import ConnectionLimits
+from labkit.reference.wire.frames import ClientFrame, Submit, read, text_of
+from labkit.reference.wire.tokens import Tokens
 from labkit.services.endpoints import Lease
 from labkit.targets.notifications import Door, Notice, NoticeKind
 from tests.reference.stage import new_user, opened

@@ -12,7 +12,7 @@ import asyncpg
 
 from labkit.ids import UserID
 from labkit.reference import Platform
-from labkit.reference.store import Store
+from labkit.reference.data.store import Store
 from labkit.services.endpoints import Lease
 
 _P = ParamSpec("_P")

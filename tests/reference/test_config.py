@@ -8,7 +8,7 @@ import pytest
 from labkit.errors import RecordError
 from labkit.redaction import Secret
 from labkit.reference.config import ServiceConfig
-from labkit.reference.connection import ConnectionLimits
+from labkit.reference.serving.connection import ConnectionLimits
 from labkit.services.endpoints import Lease
 
 

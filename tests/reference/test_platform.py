@@ -17,13 +17,13 @@ from labkit.json_values import JsonValue
 from labkit.judges.isolation import judge_isolation
 from labkit.redaction import Secret
 from labkit.reference import InKernel, Parts, Platform
-from labkit.reference.agents import Agent, Agents, Answer, Prompt, Tool
 from labkit.reference.assembly import assemble
-from labkit.reference.executions import Run
-from labkit.reference.pool import Pool
-from labkit.reference.processes import Processes
-from labkit.reference.tokens import Tokens
-from labkit.reference.turns import Turns
+from labkit.reference.data.pool import Pool
+from labkit.reference.execution.agents import Agent, Agents, Answer, Prompt, Tool
+from labkit.reference.execution.executions import Run
+from labkit.reference.execution.turns import Turns
+from labkit.reference.processes.servers import Processes
+from labkit.reference.wire.tokens import Tokens
 from labkit.schedules import isolation_table
 from labkit.services.endpoints import Lease
 from labkit.targets.loading import load_target

@@ -13,7 +13,7 @@ from labkit.redaction import Secret
 from labkit.reference.config import ServiceConfig
 from labkit.reference.parts import Parts
 from labkit.reference.service import KernelService, serving
-from labkit.reference.tokens import Tokens
+from labkit.reference.wire.tokens import Tokens
 from labkit.services.endpoints import Lease
 from labkit.targets.notifications import Door
 from labkit.witness import Witness

@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from labkit.events import Event, event_from_json
 from labkit.reference import Platform
-from labkit.reference.agents import Answer, Desk, Prompt, Tool, ToolUse
-from labkit.reference.history import History
-from labkit.reference.intake import Accepted, Incoming
-from labkit.reference.store import Store
+from labkit.reference.data.history import History
+from labkit.reference.data.store import Store
+from labkit.reference.execution.agents import Answer, Desk, Prompt, Tool, ToolUse
+from labkit.reference.routing.intake import Accepted, Incoming
 from labkit.reference.workshop import Workshop, WorkshopParts
 from labkit.services.endpoints import Lease
 from labkit.targets.pipeline import ExecutionState, RunView

@@ -40,8 +40,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from labkit.errors import Rejected
-from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.redis_client import RedisClient, keys_below, redis_refusals, run_script
+from labkit.reference.cache.keyspace import KeySpace, Kind
+from labkit.reference.cache.redis_client import RedisClient, keys_below, redis_refusals, run_script
 
 _LOOK: Final = """
     local value = redis.call('hmget', KEYS[1], 'title', 'version')

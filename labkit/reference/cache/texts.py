@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from labkit.errors import Rejected
-from labkit.reference.contexts import UserContext
-from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.redis_client import RedisClient, keys_below, redis_refusals, run_script
+from labkit.reference.cache.keyspace import KeySpace, Kind
+from labkit.reference.cache.redis_client import RedisClient, keys_below, redis_refusals, run_script
+from labkit.reference.data.contexts import UserContext
 
 _INCREMENT: Final = """
     redis.call('set', KEYS[1], '0', 'NX', 'PX', ARGV[1])

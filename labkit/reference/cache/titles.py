@@ -10,8 +10,8 @@ from typing import Final
 
 from labkit.errors import Denied, Rejected, ServiceUnavailable
 from labkit.reference.cache.entries import Look, TitleEntries, VersionedTitle
-from labkit.reference.refusals import no_such, refusals
-from labkit.reference.store import Store
+from labkit.reference.data.refusals import no_such, refusals
+from labkit.reference.data.store import Store
 
 _READ: Final = "select title, version from threads where id = $1"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from labkit.reference.cache.keyspace import KeySpace
+from labkit.reference.cache.redis_client import RedisClient
 from labkit.reference.cache.sessions import TitleSession
 from labkit.reference.cache.texts import UserTexts
 from labkit.reference.cache.titles import Titles
-from labkit.reference.contexts import UserContext
-from labkit.reference.keyspace import KeySpace
-from labkit.reference.redis_client import RedisClient
+from labkit.reference.data.contexts import UserContext
 
 
 class UserCache(UserTexts):

@@ -23,8 +23,8 @@ from labkit.reference.configuration.loading import Loaded
 from labkit.reference.configuration.parts import ConfigurationParts, parts_named
 from labkit.reference.configuration.watch import Watch, Worker
 from labkit.reference.configuration.worker_config import WorkerConfig
-from labkit.reference.logs import write_logs
-from labkit.reference.owner import LONGEST_LINE_BYTES, Owner, whole_line
+from labkit.reference.processes.owner import LONGEST_LINE_BYTES, Owner, whole_line
+from labkit.reference.serving.logs import write_logs
 from labkit.reference.tasks import end
 
 _log: Final = logging.getLogger("labkit.reference.configuration")

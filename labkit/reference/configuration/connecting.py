@@ -11,7 +11,7 @@ import asyncpg
 from labkit.errors import ServiceUnavailable
 from labkit.redaction import Redactor
 from labkit.reference.configuration.loading import Loaded
-from labkit.reference.pool import FAILURES
+from labkit.reference.data.pool import FAILURES
 
 ServiceConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from labkit.errors import ServiceUnavailable
-from labkit.reference.child_process import ChildProcess, ProcessLimits
 from labkit.reference.configuration.worker_config import WorkerConfig
+from labkit.reference.processes.child_process import ChildProcess, ProcessLimits
 
 _MODULE: Final = "labkit.reference.configuration"
 

@@ -19,7 +19,7 @@ from labkit.reference.configuration.overrides import Overrides, OverrideStore
 from labkit.reference.configuration.parts import PROCESSES, parts_named
 from labkit.reference.configuration.running import Running, variable
 from labkit.reference.configuration.worker_config import WorkerConfig
-from labkit.reference.pool import Pool
+from labkit.reference.data.pool import Pool
 from labkit.targets.configuration import SettingChange, SettingNotice, SettingView
 
 _LONGEST_CHALLENGE: Final = 4_096

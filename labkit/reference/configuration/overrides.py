@@ -20,7 +20,7 @@ from labkit.errors import InvalidSettings, Rejected, ServiceUnavailable, Setting
 from labkit.json_values import JsonValue, json_value
 from labkit.redaction import Redactor, Secret
 from labkit.reference.configuration.models import FIXED
-from labkit.reference.pool import Connection, Pool
+from labkit.reference.data.pool import Connection, Pool
 from labkit.targets.configuration import SettingChange
 
 _LONGEST_NAME: Final = 200

@@ -15,7 +15,7 @@ from labkit.reference.clock import Clock
 from labkit.reference.configuration.connecting import ServiceConnection, connected
 from labkit.reference.configuration.loading import Loaded
 from labkit.reference.configuration.overrides import ADMIT, CHANNEL, Overrides, current
-from labkit.reference.pool import FAILURES
+from labkit.reference.data.pool import FAILURES
 from labkit.reference.tasks import end
 from labkit.targets.configuration import SettingNotice
 

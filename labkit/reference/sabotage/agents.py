@@ -16,19 +16,19 @@ from labkit.errors import Rejected
 from labkit.json_values import JsonValue
 from labkit.judges.transitions import LEGAL
 from labkit.redaction import Secret
-from labkit.reference.agents import Agents, Answer, Desk, Prompt, Tool
-from labkit.reference.contexts import UserContext
-from labkit.reference.engine import Engine, Work
-from labkit.reference.executions import Executions, Run
-from labkit.reference.interventions import Interventions
+from labkit.reference.data.contexts import UserContext
+from labkit.reference.data.pool import Connection, Pool, PoolLimits, is_gone
+from labkit.reference.data.request_session import RequestSession
+from labkit.reference.data.schema import Schema
+from labkit.reference.data.store import RetryLimits, Store, ThreadChanges
+from labkit.reference.data.transactions import UserTransaction
+from labkit.reference.execution.agents import Agents, Answer, Desk, Prompt, Tool
+from labkit.reference.execution.engine import Engine, Work
+from labkit.reference.execution.executions import Executions, Run
+from labkit.reference.execution.interventions import Interventions
+from labkit.reference.execution.tool_calls import Call, ToolCalls
+from labkit.reference.execution.turns import Records, Turns
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.pool import Connection, Pool, PoolLimits, is_gone
-from labkit.reference.request_session import RequestSession
-from labkit.reference.schema import Schema
-from labkit.reference.store import RetryLimits, Store, ThreadChanges
-from labkit.reference.tool_calls import Call, ToolCalls
-from labkit.reference.transactions import UserTransaction
-from labkit.reference.turns import Records, Turns
 from labkit.sabotage import Sabotage
 from labkit.services.endpoints import Lease
 from labkit.targets.pipeline import ExecutionState

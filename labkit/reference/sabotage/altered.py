@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from labkit.reference.schema import Schema
+from labkit.reference.data.schema import Schema
 from labkit.services.endpoints import Lease
 
 

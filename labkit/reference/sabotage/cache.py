@@ -9,11 +9,11 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from labkit.reference.cache.entries import TitleEntries
+from labkit.reference.cache.keyspace import KeySpace, Kind
+from labkit.reference.cache.redis_client import RedisClient, redis_refusals
 from labkit.reference.cache.titles import Titles
 from labkit.reference.cache.user_cache import UserCache
-from labkit.reference.keyspace import KeySpace, Kind
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.redis_client import RedisClient, redis_refusals
 from labkit.sabotage import Sabotage
 
 _AREA: Final = "redis_cache"

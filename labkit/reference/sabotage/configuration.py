@@ -30,8 +30,8 @@ from labkit.reference.configuration.overrides import (
 from labkit.reference.configuration.parts import ConfigurationParts
 from labkit.reference.configuration.sources import Files, Source, VariablesSource
 from labkit.reference.configuration.watch import Watch
+from labkit.reference.data.pool import Connection
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.pool import Connection
 from labkit.sabotage import Sabotage
 
 _AREA: Final = "configuration"

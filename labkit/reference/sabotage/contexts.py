@@ -7,14 +7,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import ClassVar, Final
 
+from labkit.reference.cache.keyspace import Kind
 from labkit.reference.cache.user_cache import UserCache
-from labkit.reference.executions import Executions, Locked
-from labkit.reference.keyspace import Kind
+from labkit.reference.contexts.session_contexts import SessionContext, SessionContexts, Work
+from labkit.reference.contexts.sessions import Sessions
+from labkit.reference.data.transactions import UserTransaction
+from labkit.reference.execution.executions import Executions, Locked
 from labkit.reference.platform import Parts, Platform
 from labkit.reference.sabotage.altered import AlteredSchema
-from labkit.reference.session_contexts import SessionContext, SessionContexts, Work
-from labkit.reference.sessions import Sessions
-from labkit.reference.transactions import UserTransaction
 from labkit.sabotage import Sabotage
 
 _AREA: Final = "user_contexts"

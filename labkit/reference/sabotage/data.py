@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Final, TypeVar
 import asyncpg
 
 from labkit.redaction import Secret
+from labkit.reference.data.pool import Connection, Pool, PoolLimits, is_gone
+from labkit.reference.data.store import Store
+from labkit.reference.data.transactions import UserTransaction
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.pool import Connection, Pool, PoolLimits, is_gone
-from labkit.reference.store import Store
-from labkit.reference.transactions import UserTransaction
 from labkit.sabotage import Sabotage
 from labkit.targets.data import ExecutionResult, Isolation, Transaction
 

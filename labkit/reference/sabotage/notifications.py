@@ -11,17 +11,17 @@ from typing import Final
 
 from labkit.events import Event, EventType
 from labkit.reference.clock import SteadyClock
-from labkit.reference.connection import Connection
-from labkit.reference.engine import Engine
-from labkit.reference.executions import Run
-from labkit.reference.follower import Follower, Take
+from labkit.reference.events.follower import Follower, Take
+from labkit.reference.events.replay import Replay, Replayed
+from labkit.reference.events.streams import Published
+from labkit.reference.execution.engine import Engine
+from labkit.reference.execution.executions import Run
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.quality import Payload, Quality, QualityType
-from labkit.reference.replay import Replay, Replayed
-from labkit.reference.requests import Requests
-from labkit.reference.streams import Published
-from labkit.reference.tokens import Tokens
-from labkit.reference.wire import text_of
+from labkit.reference.routing.quality import Payload, Quality, QualityType
+from labkit.reference.serving.connection import Connection
+from labkit.reference.serving.requests import Requests
+from labkit.reference.wire.frames import text_of
+from labkit.reference.wire.tokens import Tokens
 from labkit.sabotage import Sabotage
 from labkit.targets.notifications import Notice
 

@@ -10,16 +10,16 @@ from typing import Final
 from labkit.errors import Rejected
 from labkit.ids import MessageID
 from labkit.reference import platform as reference
-from labkit.reference.executions import Executions, Run
-from labkit.reference.history import History
-from labkit.reference.intake import Accepted, Incoming, Intake
-from labkit.reference.keyspace import Kind
+from labkit.reference.cache.keyspace import Kind
+from labkit.reference.data.history import History
+from labkit.reference.data.refusals import no_such, refusals
+from labkit.reference.data.stages import Stages
+from labkit.reference.data.transactions import UserTransaction
+from labkit.reference.execution.executions import Executions, Run
 from labkit.reference.platform import Parts
-from labkit.reference.quality import Payload, Quality, QualityType
-from labkit.reference.refusals import no_such, refusals
+from labkit.reference.routing.intake import Accepted, Incoming, Intake
+from labkit.reference.routing.quality import Payload, Quality, QualityType
 from labkit.reference.sabotage.altered import AlteredSchema
-from labkit.reference.stages import Stages
-from labkit.reference.transactions import UserTransaction
 from labkit.sabotage import Sabotage
 from labkit.targets.pipeline import MessageView, Role
 from labkit.targets.routing import Page

@@ -8,8 +8,8 @@ from labkit.errors import ServiceUnavailable
 from labkit.reference.cache.entries import Look, TitleEntries, VersionedTitle
 from labkit.reference.cache.invalidation import Invalidation
 from labkit.reference.cache.titles import Reading, Titles
+from labkit.reference.data.store import Store
 from labkit.reference.platform import Parts, Platform
-from labkit.reference.store import Store
 from labkit.sabotage import Sabotage
 
 _AREA: Final = "redis_cache"

@@ -16,9 +16,9 @@ from typing import Any, Final, cast
 from labkit.reference import Platform
 from labkit.reference.cache.entries import TitleEntries, TitleTimes, VersionedTitle
 from labkit.reference.cache.invalidation import Invalidation
+from labkit.reference.cache.keyspace import KeySpace
+from labkit.reference.cache.redis_client import RedisClient
 from labkit.reference.cache.titles import Titles
-from labkit.reference.keyspace import KeySpace
-from labkit.reference.redis_client import RedisClient
 
 NEVER_OVER: Final = TitleTimes(title_ms=600_000, lease_ms=600_000, intent_ms=600_000)
 """Times that no test outlives, so that nothing but the order of steps decides."""

@@ -12,9 +12,9 @@ import pytest
 from labkit.errors import ServiceUnavailable
 from labkit.redaction import Secret
 from labkit.reference.cache.entries import Look, TitleEntries, TitleTimes, VersionedTitle
-from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.pool import PoolLimits
-from labkit.reference.redis_client import ANSWER_S, RedisClient, redis_client
+from labkit.reference.cache.keyspace import KeySpace, Kind
+from labkit.reference.cache.redis_client import ANSWER_S, RedisClient, redis_client
+from labkit.reference.data.pool import PoolLimits
 from labkit.services.endpoints import Lease
 from tests.reference.stage import asynchronous
 

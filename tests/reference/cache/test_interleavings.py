@@ -12,7 +12,7 @@ import pytest
 
 from labkit.errors import Denied
 from labkit.reference import Platform
-from labkit.reference.keyspace import Kind
+from labkit.reference.cache.keyspace import Kind
 from labkit.reference.sabotage import titles as saboteurs
 from labkit.services.endpoints import Lease
 from labkit.targets.cache import CachedTitle

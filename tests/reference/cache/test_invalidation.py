@@ -15,11 +15,11 @@ from labkit.redaction import Secret
 from labkit.reference import Parts, Platform
 from labkit.reference.cache.entries import Look, TitleEntries, TitleTimes
 from labkit.reference.cache.invalidation import Invalidation
-from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.pool import Pool, PoolLimits
-from labkit.reference.redis_client import redis_client
-from labkit.reference.store import Store
-from labkit.reference.transactions import UserTransaction
+from labkit.reference.cache.keyspace import KeySpace, Kind
+from labkit.reference.cache.redis_client import redis_client
+from labkit.reference.data.pool import Pool, PoolLimits
+from labkit.reference.data.store import Store
+from labkit.reference.data.transactions import UserTransaction
 from labkit.services.endpoints import Lease
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous, new_user, opened

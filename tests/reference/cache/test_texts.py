@@ -10,9 +10,9 @@ import pytest
 from redis.exceptions import ResponseError
 
 from labkit.errors import Rejected
+from labkit.reference.cache.keyspace import KeySpace, Kind
+from labkit.reference.cache.redis_client import redis_client, run_script
 from labkit.reference.cache.texts import _INCREMENT, UserTexts
-from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.redis_client import redis_client, run_script
 from labkit.services.endpoints import Lease
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous

@@ -14,10 +14,10 @@ from labkit.errors import Denied, LabError
 from labkit.faults.detours import redis_detour
 from labkit.faults.proxy import TcpProxy
 from labkit.reference import Platform
+from labkit.reference.cache.keyspace import KeySpace, Kind
+from labkit.reference.cache.redis_client import redis_client
 from labkit.reference.cache.titles import Titles
-from labkit.reference.keyspace import KeySpace, Kind
-from labkit.reference.redis_client import redis_client
-from labkit.reference.store import Store
+from labkit.reference.data.store import Store
 from labkit.services.endpoints import Lease
 from tests.reference.stage import asynchronous, new_user
 

@@ -14,7 +14,7 @@ from labkit.reference.configuration.loading import Loaded, Loader
 from labkit.reference.configuration.overrides import Overrides, OverrideStore
 from labkit.reference.configuration.running import Running
 from labkit.reference.configuration.worker_config import WorkerConfig
-from labkit.reference.pool import Pool
+from labkit.reference.data.pool import Pool
 from labkit.services.endpoints import Lease
 
 PARTS: Final = "labkit.reference.configuration.parts:ConfigurationParts"

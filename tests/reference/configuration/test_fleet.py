@@ -17,8 +17,8 @@ from labkit.reference.configuration.fleet import Fleet
 from labkit.reference.configuration.worker_config import WorkerConfig
 from labkit.services.endpoints import Lease
 from tests.reference.configuration.stage import PARTS, SECRET, config, fleet
+from tests.reference.processes.test_servers import children
 from tests.reference.stage import asynchronous
-from tests.reference.test_processes import children
 from tests.services.owners import eventually, is_running, none_runs, owner
 
 

@@ -12,7 +12,7 @@ from labkit.errors import InvalidSettings, Rejected, ServiceUnavailable
 from labkit.json_values import JsonValue
 from labkit.reference.configuration.loading import Loaded
 from labkit.reference.configuration.overrides import CHANNEL, Overrides, OverrideStore
-from labkit.reference.pool import Pool, PoolLimits
+from labkit.reference.data.pool import Pool, PoolLimits
 from labkit.services.endpoints import Lease
 from tests.reference.configuration.stage import load, store
 from tests.reference.stage import asynchronous, new_user, opened, witness

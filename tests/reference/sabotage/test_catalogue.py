@@ -13,8 +13,8 @@ import pytest
 
 from labkit.notebook import read_notebook
 from labkit.reference import Platform, sabotage
+from labkit.reference.data.schema import Schema
 from labkit.reference.sabotage.downstream import DOWNSTREAM
-from labkit.reference.schema import Schema
 from labkit.services.endpoints import Lease
 from labkit.targets.loading import load_sabotages, load_target
 

@@ -9,9 +9,9 @@ import pytest
 
 from labkit.errors import Denied, Rejected
 from labkit.reference import Platform
+from labkit.reference.data.store import Store
 from labkit.reference.sabotage import data as sabotages
 from labkit.reference.sabotage import schema
-from labkit.reference.store import Store
 from labkit.services.endpoints import Lease
 from labkit.targets.data import ExecutionResult, Isolation, Transaction
 from tests.reference.stage import asynchronous, doomed, new_accounts, new_user, opened

@@ -1,0 +1,1 @@
+"""The platform's database: sessions of requests, transactions of one user, and what these store."""
