@@ -1,7 +1,7 @@
 """What a notebook's execution stands on: a lease, handed over in a private file, and a place.
 
 A target's schema is made once a run, in a template; each notebook's database is a copy of it. Where
-one notebook alone has the target, it makes the schema in its own.
+one notebook alone has the target, or there are many targets, it makes the schema in its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from labkit.batch.ahead import LeasesAhead
 from labkit.batch.environments import kernel_environment
@@ -28,6 +28,9 @@ from labkit.services.leases import LeaseHolder
 from labkit.targets.loading import load_target
 from labkit.warm import programs
 from labkit.warm.owner import WarmProcess
+
+MOST_TEMPLATES: Final = 4
+"""Each takes a database and connections of the servers for as long as the run goes on."""
 
 
 class Bench:
@@ -55,7 +58,8 @@ class Bench:
         self._working_folder = working_folder
         self._warm = warm
         used = Counter(job.target for job in jobs)
-        self._shared = {target for target, times in used.items() if times > 1}
+        most_used = used.most_common(MOST_TEMPLATES)
+        self._shared = {target for target, times in most_used if times > 1}
         self._to_come = Counter(self._source(job) for job in jobs)
         self._templates: dict[str, Lease | None] = {}
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)

@@ -12,13 +12,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from labkit.batch.bench import Bench
+from labkit.batch.bench import MOST_TEMPLATES, Bench
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, make_plan
 from labkit.batch.recorder import Recorder
 from labkit.errors import ServiceUnavailable
 from labkit.ids import RunID
 from labkit.journal import Entry, Journal, LeaseNote
+from labkit.reference.sabotage.catalogue import SABOTAGES
 from labkit.services import handover
 from labkit.services.endpoints import Services
 from labkit.services.handover import Handover
@@ -133,6 +134,30 @@ def test_a_target_of_one_notebook_alone_has_no_template(tmp_path: Path, services
             return found, len(bench._holder._marks)
 
     assert asyncio.run(take()) == (0, 1)
+
+
+def test_however_many_targets_there_are_few_templates_are_held(
+    tmp_path: Path, own_services: Services
+) -> None:
+    """Each is a connection for as long as the run goes on, and a server has only so many."""
+    targets = [sabotage.target for sabotage in SABOTAGES[:12]]
+    planned = [
+        job
+        for number, target in enumerate(targets)
+        for job in jobs(tmp_path, target, f"one-{number}", f"two-{number}")
+    ]
+    told: list[Entry] = []
+
+    async def take() -> int:
+        async with bench_on(own_services, tmp_path, told, planned) as bench:
+            for job in planned:
+                async with bench.place(job):
+                    pass
+            await asyncio.gather(*bench._leases._given_back)
+            return len(bench._holder._marks)
+
+    assert asyncio.run(take()) == MOST_TEMPLATES
+    assert told == []
 
 
 def test_a_notebook_without_a_target_gets_an_empty_lease(
