@@ -6,7 +6,6 @@ are PostgreSQL's own where durability is concerned, so that what survives a cras
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import re
 import secrets
@@ -52,18 +51,17 @@ class Cluster:
 
 
 async def provide_cluster(
-    keeper: Keeper, programs: Programs, account: Account | None, cache: Path
+    keeper: Keeper, programs: Programs, version: str, account: Account | None, cache: Path
 ) -> Cluster:
     """A cluster in the keeper's folder: copied from the cache, or initialised and put there.
 
     Any number of processes may do so at once, and be killed while they do.
     """
-    version = await asyncio.to_thread(_version, programs)
     user = account.name if account else "self"
     kept = cache / "clusters" / f"postgresql-{version}-{user}-{_FORM}"
     cluster = Cluster(keeper.folder / "cluster")
     if kept.is_dir():
-        await keeper.run(["cp", "-a", str(kept), str(cluster.folder)], privileged=True)
+        await keeper.copy(kept, cluster.folder)
     else:
         await _initialise(keeper, programs, account, cluster, _major(version))
         await _put_into_cache(keeper, cluster, kept)
@@ -99,7 +97,7 @@ async def _put_into_cache(keeper: Keeper, cluster: Cluster, kept: Path) -> None:
         with _turn_to_put(kept) as mine:
             if mine:
                 staged = kept.with_name(f"{kept.name}.partial-{secrets.token_hex(4)}")
-                await keeper.run(["cp", "-a", str(cluster.folder), str(staged)], privileged=True)
+                await keeper.copy(cluster.folder, staged)
                 staged.rename(kept)
     except OSError as error:
         text = f"the lab's cache {kept.parent} cannot be written: {error}"
@@ -139,8 +137,8 @@ def postgres_command(keeper: Keeper, programs: Programs, cluster: Cluster) -> Se
     return ServerCommand(POSTGRES, argv, signal.SIGQUIT)
 
 
-def _version(programs: Programs) -> str:
-    """The server's version, as in `18.4`."""
+def server_version(programs: Programs) -> str:
+    """The version of a PostgreSQL, as in `18.4`; raises `ServiceUnavailable` where it is none."""
     command = [str(programs.server_path), "--version"]
     try:
         told = subprocess.run(

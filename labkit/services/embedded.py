@@ -25,13 +25,19 @@ from labkit.services.binaries import (
     find_redis,
     server_account,
 )
-from labkit.services.cluster import POSTGRES, SUPERUSER, postgres_command, provide_cluster
+from labkit.services.cluster import (
+    POSTGRES,
+    SUPERUSER,
+    postgres_command,
+    provide_cluster,
+    server_version,
+)
 from labkit.services.connect import postgres_session
 from labkit.services.endpoints import Origin, Server, Services
 from labkit.services.keeper import Keeper, ServerCommand, keep
 from labkit.services.scram import scram_verifier
 from labkit.services.urls import Host, PostgresUrl, RedisUrl
-from labkit.services.versions import greet_postgres, greet_redis
+from labkit.services.versions import greet_redis, postgres_version
 
 _START_DEADLINE_S: Final = 30.0
 _PAUSE_S: Final = 0.004
@@ -92,11 +98,17 @@ async def embedded_services(
     does not answer within `deadline_s` seconds, with the last lines of its log.
     """
     postgres, redis = find_postgres(environment), find_redis(environment)
-    async with _launch(postgres, redis, deadline_s=deadline_s) as launch:
+    async with (
+        _version_of(postgres) as version,
+        _launch(postgres, redis, deadline_s=deadline_s) as launch,
+    ):
         try:
             async with asyncio.TaskGroup() as group:
-                starting_postgres = group.create_task(_start_postgres(launch, postgres, cache))
+                # Redis first: the keeper does one thing at a time, and a cluster takes it longer.
                 starting_redis = group.create_task(_start_redis(launch, redis))
+                starting_postgres = group.create_task(
+                    _start_postgres(launch, postgres, version, cache)
+                )
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         yield Services(starting_postgres.result()[0], starting_redis.result())
@@ -121,27 +133,39 @@ async def embedded_redis(
         yield await _start_redis(launch, programs)
 
 
+@asynccontextmanager
+async def _version_of(programs: Programs) -> AsyncIterator[Awaitable[str]]:
+    """What a PostgreSQL says of its version, asked while the keeper starts."""
+    asking = asyncio.create_task(asyncio.to_thread(server_version, programs))
+    try:
+        yield asking
+    finally:
+        # Who left early by an error has no use for another one.
+        await asyncio.gather(asking, return_exceptions=True)
+
+
 async def _start_postgres(
-    launch: Launch, programs: Programs, cache: Path
+    launch: Launch, programs: Programs, version: Awaitable[str], cache: Path
 ) -> tuple[Server, ServerCommand]:
     """The server, with a superuser's password that is this run's alone, and how it was started."""
     keeper = launch.keeper
     programs = await launch.reachable(programs)
-    cluster = await provide_cluster(keeper, programs, launch.account, cache)
+    cluster = await provide_cluster(keeper, programs, await version, launch.account, cache)
     command = postgres_command(keeper, programs, cluster)
     await keeper.start(command)
     first = PostgresUrl((Host(str(keeper.folder), _PORT),)).login(
         SUPERUSER, cluster.initial_password, "postgres"
     )
     url = first.login(SUPERUSER, secrets.token_hex(24), "postgres")
-    await launch.first_answer(POSTGRES, lambda: _change_password(first, url))
-    return await greet_postgres(url, Origin.EMBEDDED), command
+    return await launch.first_answer(POSTGRES, lambda: _taken_over(first, url)), command
 
 
-async def _change_password(old: PostgresUrl, new: PostgresUrl) -> None:
+async def _taken_over(old: PostgresUrl, new: PostgresUrl) -> Server:
+    """The server, with a new password for who was logged in with the old one."""
     verifier = scram_verifier(new.password or "")
     async with postgres_session(old, doing="take over the server") as session:
         await session.execute(f"ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'")
+        return Server(new.secret, await postgres_version(session, Origin.EMBEDDED))
 
 
 async def _start_redis(launch: Launch, programs: Programs) -> Server:
@@ -206,6 +230,6 @@ async def crashable_postgres(
 ) -> AsyncIterator[CrashablePostgres]:
     """A PostgreSQL of the block's own, to be killed; takes and raises as `embedded_services`."""
     programs = find_postgres(environment)
-    async with _launch(programs, deadline_s=deadline_s) as launch:
-        server, command = await _start_postgres(launch, programs, cache)
+    async with _version_of(programs) as version, _launch(programs, deadline_s=deadline_s) as launch:
+        server, command = await _start_postgres(launch, programs, version, cache)
         yield CrashablePostgres(launch, server, command)

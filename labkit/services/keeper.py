@@ -21,14 +21,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import labkit
 from labkit.errors import ServiceUnavailable
-from labkit.services import keeper_process
 from labkit.services.binaries import Account
 from labkit.services.places import scratch_folders
 
 _ANSWER_DEADLINE_S: Final = 60.0
 _LONGEST_LINE_BYTES: Final = 1_000_000
 _PARTING_DEADLINE_S: Final = 20.0
+_BOOTSTRAP: Final = (
+    "import sys; sys.path.append(sys.argv[1]);"
+    "from labkit.services.keeper_process import main; main()"
+)
+"""Imported and not run as a script, it is compiled once."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +79,20 @@ class Keeper:
         }
         self.folder = Path(await self._ask(order))
 
-    async def run(
-        self, argv: Sequence[str], *, privileged: bool = False, deadline_s: float = 60.0
-    ) -> None:
-        """Run a command to its end, in the folder and, unless `privileged`, as the servers' user.
+    async def run(self, argv: Sequence[str], *, deadline_s: float = 60.0) -> None:
+        """Run a command to its end, in the folder and as the servers' user.
 
         Raises `ServiceUnavailable` with what it wrote when it fails or takes too long.
         """
-        order = {"argv": argv, "privileged": privileged, "deadline_s": deadline_s}
+        order = {"argv": argv, "deadline_s": deadline_s}
         done = await self._ask({"verb": "run", **order}, deadline_s)
         if done["status"] != 0:
             text = f"`{argv[0]}` ended with status {done['status']}: {_last_lines(done['output'])}"
             raise ServiceUnavailable(text)
+
+    async def copy(self, source: Path, target: Path) -> None:
+        """Copy a folder, its owners and modes too; raises `ServiceUnavailable` when it cannot."""
+        await self._ask({"verb": "copy", "source": str(source), "target": str(target)})
 
     async def start(self, command: ServerCommand) -> None:
         """Start a server; whether it is ready is for its client to find out."""
@@ -168,8 +175,7 @@ async def keep(
 
 
 def _start(its: socket.socket) -> subprocess.Popen[bytes]:
-    script = keeper_process.__file__
-    argv = [sys.executable, "-I", "-S", script]
+    argv = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(labkit.__file__).parents[1])]
     descriptor = its.fileno()
     return subprocess.Popen(argv, stdin=descriptor, stdout=descriptor, start_new_session=True)
 

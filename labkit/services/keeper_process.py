@@ -1,6 +1,6 @@
 """The process that owns servers: it lives exactly as long as whoever started it.
 
-Run as a script by `labkit.services.keeper`, with the standard library alone and nothing of labkit,
+Started by `labkit.services.keeper`, without site-packages and with nothing of labkit but a folder,
 so that it is up in a few hundredths of a second. Its standard input and output are one socket to
 its owner, one JSON object per line: an order in, an answer out. When the socket ends, it stops the
 servers, deletes their folder, and exits; when it ended without a goodbye, which is what an owner
@@ -14,131 +14,28 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
-import re
-import secrets
-import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
 
-FOLDER_PREFIX: Final = "labkit-"
-MARKER: Final = ".labkit-keeper"
-"""The file that says that a folder is a keeper's; locked for as long as its keeper lives."""
+from labkit.services.keeper_folder import Account, Folder, copy_tree, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the module `typing` takes longer to load than what this process does at first
+    from types import FrameType
+    from typing import Any, Final
 
 STOP_DEADLINE_S: Final = 2.0
 """How long all servers together may take to stop before they are killed."""
 
-Account = tuple[int, int]
-"""The uid and gid that servers run as where they refuse root."""
-
-_HALF_MADE_AFTER_S: Final = 60.0
 _PAUSE_S: Final = 0.002
-_IPC_RMID: Final = 0
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
-
-
-class Folder:
-    """The private folder of one keeper, in the first of the `bases`; locked until it is deleted."""
-
-    def __init__(self, bases: Sequence[Path], account: Account | None) -> None:
-        for base in bases:
-            _sweep(base)
-        while not self._make(bases[0]):
-            continue
-        if account is not None:
-            os.chown(self.path, *account)
-
-    def _make(self, base: Path) -> bool:
-        """Make a folder and lock its marker; False when a sweeper took it in between."""
-        self.path = base / f"{FOLDER_PREFIX}{secrets.token_hex(4)}"
-        self.path.mkdir(mode=0o700)
-        self._lock = os.open(self.path / MARKER, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        if _lock_at(self._lock, self.path / MARKER):
-            return True
-        os.close(self._lock)
-        return False
-
-    def delete(self) -> None:
-        """Delete the folder with all in it, then let go of the lock."""
-        _delete(self.path)
-        os.close(self._lock)
-
-
-def _lock_at(descriptor: int, path: Path) -> bool:
-    """Take the lock of an open file if it is free and the file still stands at `path`."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except (BlockingIOError, FileNotFoundError):
-        return False
-
-
-def _sweep(base: Path) -> None:
-    """Delete what keepers of this user left in `base` when they were killed.
-
-    What cannot be opened is another user's, and what cannot be deleted is being deleted by
-    another keeper or written by a dying server: the next keeper looks again.
-    """
-    for path in base.glob(f"{FOLDER_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            _sweep_one(path)
-
-
-def _sweep_one(path: Path) -> None:
-    try:
-        descriptor = os.open(path / MARKER, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        _delete_half_made(path)
-        return
-    try:
-        mine = os.fstat(descriptor).st_uid == os.getuid()
-        if mine and _lock_at(descriptor, path / MARKER):
-            _delete(path)
-    finally:
-        os.close(descriptor)
-
-
-def _delete_half_made(path: Path) -> None:
-    """Delete a folder whose maker died before it could mark it: it is still empty."""
-    found = path.lstat()
-    old = time.time() - found.st_mtime > _HALF_MADE_AFTER_S
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and old:
-        path.rmdir()
-
-
-def _delete(path: Path) -> None:
-    """Delete a folder, its marker last, so that who is killed half-way leaves a marked one."""
-    for pid_file in path.glob("*/data/postmaster.pid"):
-        _free_shared_memory(pid_file)
-    for entry in path.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != MARKER:
-            entry.unlink()
-    (path / MARKER).unlink()
-    path.rmdir()
-
-
-def _free_shared_memory(pid_file: Path) -> None:
-    """Free what outlives a PostgreSQL that was killed: a segment that its pid file still names.
-
-    The key comes from the data directory, so where it leads to the same segment, that is its own.
-    """
-    if named := re.search(r"^ *(\d+) +(\d+)$", pid_file.read_text(), re.MULTILINE):
-        key, segment = (ctypes.c_int(int(number)) for number in named.groups())
-        libc = ctypes.CDLL(None)
-        if libc.shmget(key, 0, 0) == segment.value:
-            libc.shmctl(segment, _IPC_RMID, None)
 
 
 class Children:
@@ -275,6 +172,7 @@ class Keeper:
         self.folder = Folder([Path(base) for base in order["bases"]], account)
         self._verbs: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
             "run": self.run,
+            "copy": lambda order: copy_tree(order["source"], order["target"]),
             "start": self.start,
             "status": lambda order: self._servers[order["name"]].process.poll(),
             "crash": lambda order: self._servers[order["name"]].crash(),
@@ -290,9 +188,7 @@ class Keeper:
 
     def run(self, order: Mapping[str, Any]) -> object:
         """Run a command to its end; its exit status and what it wrote."""
-        process = self._children.start(
-            order["argv"], self.folder.path, subprocess.PIPE, privileged=order["privileged"]
-        )
+        process = self._children.start(order["argv"], self.folder.path, subprocess.PIPE)
         with process:
             try:
                 output, errors = process.communicate(timeout=order["deadline_s"])
@@ -353,10 +249,8 @@ def _orders() -> Iterator[Mapping[str, Any]]:
 
 
 def _answer(answer: Mapping[str, Any]) -> None:
-    left = json.dumps(answer).encode() + b"\n"
     with contextlib.suppress(BrokenPipeError):  # the owner is gone, which reading will tell
-        while left:
-            left = left[os.write(sys.stdout.fileno(), left) :]
+        write_all(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:
@@ -384,7 +278,3 @@ def main() -> None:
             orphaned = True
     finally:
         keeper.end(orphaned=orphaned)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.records import ServiceVersion
-from labkit.services.connect import postgres_session, redis_session
+from labkit.services.connect import PostgresConnection, postgres_session, redis_session
 from labkit.services.endpoints import Origin, Server
 from labkit.services.urls import PostgresUrl, RedisUrl
 
@@ -11,9 +11,13 @@ from labkit.services.urls import PostgresUrl, RedisUrl
 async def greet_postgres(url: PostgresUrl, origin: Origin) -> Server:
     """The PostgreSQL at `url`, with its version; raises `ServiceUnavailable` or `LeaseError`."""
     async with postgres_session(url, doing="ask for the version") as session:
-        told = str(await session.fetchval("SHOW server_version"))
-    version = ServiceVersion("postgres", "PostgreSQL", told.split(maxsplit=1)[0], origin)
-    return Server(url.secret, version)
+        return Server(url.secret, await postgres_version(session, origin))
+
+
+async def postgres_version(session: PostgresConnection, origin: Origin) -> ServiceVersion:
+    """What the server of a session says that it is."""
+    told = str(await session.fetchval("SHOW server_version"))
+    return ServiceVersion("postgres", "PostgreSQL", told.split(maxsplit=1)[0], origin)
 
 
 async def greet_redis(url: RedisUrl, origin: Origin) -> Server:

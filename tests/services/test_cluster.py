@@ -9,7 +9,7 @@ import pytest
 
 from labkit.errors import ServiceUnavailable
 from labkit.services.binaries import Programs, find_postgres, server_account
-from labkit.services.cluster import Cluster, provide_cluster
+from labkit.services.cluster import Cluster, provide_cluster, server_version
 from labkit.services.keeper import keep
 from tests.services.owners import eventually, kill, owner
 
@@ -17,24 +17,26 @@ INITIALISER = """
 import asyncio, json, sys
 from pathlib import Path
 from labkit.services.binaries import find_postgres, server_account
-from labkit.services.cluster import provide_cluster
+from labkit.services.cluster import provide_cluster, server_version
 from labkit.services.keeper import keep
 async def main():
-    account = server_account()
+    account, programs = server_account(), find_postgres({})
+    version = server_version(programs)
     async with keep(account=account) as keeper:
         print(json.dumps(str(keeper.folder)), flush=True)
-        await provide_cluster(keeper, find_postgres({}), account, Path(sys.argv[1]))
+        await provide_cluster(keeper, programs, version, account, Path(sys.argv[1]))
 asyncio.run(main())
 """
 
 
-def provided(cache: Path, programs: Programs | None = None) -> tuple[str, str, int]:
+def provided(cache: Path) -> tuple[str, str, int]:
     """A cluster's version, initial password and mode, made or copied in a keeper's folder."""
 
     async def scenario() -> tuple[str, str, int]:
-        account = server_account()
+        account, programs = server_account(), find_postgres({})
+        version = server_version(programs)
         async with keep(account=account) as keeper:
-            cluster = await provide_cluster(keeper, programs or find_postgres({}), account, cache)
+            cluster = await provide_cluster(keeper, programs, version, account, cache)
             return (
                 (cluster.data / "PG_VERSION").read_text(),
                 cluster.initial_password,
@@ -63,11 +65,12 @@ def test_first_starters_do_not_clash(tmp_path: Path) -> None:
     """Several who initialise at once all get a cluster, and one of them is kept."""
 
     async def scenario() -> None:
-        account = server_account()
+        account, programs = server_account(), find_postgres({})
+        version = server_version(programs)
 
         async def start() -> None:
             async with keep(account=account) as keeper:
-                cluster = await provide_cluster(keeper, find_postgres({}), account, tmp_path)
+                cluster = await provide_cluster(keeper, programs, version, account, tmp_path)
                 assert (cluster.data / "PG_VERSION").exists()
 
         await asyncio.gather(start(), start())
@@ -100,10 +103,10 @@ def test_a_wrong_program_is_named(tmp_path: Path) -> None:
     other.write_text("#!/bin/sh\necho something else\n")
     other.chmod(0o755)
     with pytest.raises(ServiceUnavailable, match="calls itself 'something else"):
-        provided(tmp_path, Programs(tmp_path, "postgres"))
+        server_version(Programs(tmp_path, "postgres"))
     other.chmod(0o644)
     with pytest.raises(ServiceUnavailable, match=r"no PostgreSQL server that runs here.*reinstall"):
-        provided(tmp_path, Programs(tmp_path, "postgres"))
+        server_version(Programs(tmp_path, "postgres"))
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:

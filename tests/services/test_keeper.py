@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from labkit.errors import ServiceUnavailable
 from labkit.services.binaries import server_account
 from labkit.services.keeper import ServerCommand, Will, keep
-from labkit.services.keeper_process import FOLDER_PREFIX, MARKER, _sweep
 from tests.services.owners import eventually, is_running, kill, owner
 
 OWNER = """
@@ -146,38 +144,5 @@ def test_servers_run_as_the_account() -> None:
             await keeper.run(["/bin/sh", "-c", "id -u > who"])
             who = int((keeper.folder / "who").read_text())
             assert who == keeper.folder.stat().st_uid == (account.uid if account else os.getuid())
-
-    asyncio.run(scenario())
-
-
-def test_only_what_bears_our_marker_is_swept(tmp_path: Path) -> None:
-    """A sweep deletes marked folders whose lock is free, and old empty ones: nothing else."""
-    names = ("left", "unmarked", "empty", "fresh")
-    left, unmarked, empty, fresh = (tmp_path / f"{FOLDER_PREFIX}{name}" for name in names)
-    for folder in (left, unmarked, empty, fresh):
-        folder.mkdir()
-    (left / MARKER).touch()
-    (left / "data").mkdir()
-    (left / "data/file").touch()
-    (left / "link").symlink_to(unmarked)
-    (unmarked / "file").touch()
-    for folder in (unmarked, empty):
-        os.utime(folder, (time.time() - 3600,) * 2)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / MARKER).touch()
-
-    _sweep(tmp_path)
-
-    assert {path.name for path in tmp_path.iterdir()} == {unmarked.name, fresh.name, "other"}
-    assert (unmarked / "file").exists()
-
-
-def test_a_living_keepers_folder_is_not_swept() -> None:
-    """The folder of a keeper that lives is locked, so that a sweep leaves it alone."""
-
-    async def scenario() -> None:
-        async with keep() as keeper:
-            _sweep(keeper.folder.parent)
-            assert (keeper.folder / MARKER).exists()
 
     asyncio.run(scenario())

@@ -1,0 +1,100 @@
+"""A keeper's folder is its own while it lives, and then nobody's; a copy is as its original."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from labkit.services.keeper import keep
+from labkit.services.keeper_folder import FOLDER_PREFIX, MARKER, _sweep, copy_tree
+
+OTHER_USER = 65534
+
+
+def test_only_what_bears_our_marker_is_swept(tmp_path: Path) -> None:
+    """A sweep deletes marked folders whose lock is free, and old empty ones: nothing else."""
+    names = ("left", "unmarked", "empty", "fresh")
+    left, unmarked, empty, fresh = (tmp_path / f"{FOLDER_PREFIX}{name}" for name in names)
+    for folder in (left, unmarked, empty, fresh):
+        folder.mkdir()
+    (left / MARKER).touch()
+    (left / "data").mkdir()
+    (left / "data/file").touch()
+    (left / "link").symlink_to(unmarked)
+    (unmarked / "file").touch()
+    for folder in (unmarked, empty):
+        os.utime(folder, (time.time() - 3600,) * 2)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / MARKER).touch()
+
+    _sweep(tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {unmarked.name, fresh.name, "other"}
+    assert (unmarked / "file").exists()
+
+
+def test_a_living_keepers_folder_is_not_swept() -> None:
+    """The folder of a keeper that lives is locked, so that a sweep leaves it alone."""
+
+    async def scenario() -> None:
+        async with keep() as keeper:
+            _sweep(keeper.folder.parent)
+            assert (keeper.folder / MARKER).exists()
+
+    asyncio.run(scenario())
+
+
+def things_in(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """All that lies in a folder: its mode with its kind, its owner, and what a file holds."""
+    found = {}
+    for path in (folder, *folder.rglob("*")):
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(folder))] = (status.st_mode, status.st_uid, content)
+    return found
+
+
+def test_a_copy_has_the_owners_modes_and_contents_of_its_original(tmp_path: Path) -> None:
+    """Folders in folders, an empty file, a large one, one that only its owner may read."""
+    original = tmp_path / "original"
+    (original / "deep" / "empty").mkdir(parents=True)
+    original.chmod(0o700)
+    (original / "nothing").touch()
+    (original / "deep" / "large").write_bytes(os.urandom(3_000_001))
+    secret = original / "deep" / "secret"
+    secret.write_text("hidden")
+    secret.chmod(0o400)
+    if os.getuid() == 0:
+        os.chown(secret, OTHER_USER, OTHER_USER)
+
+    copy_tree(str(original), str(tmp_path / "copy"))
+
+    assert things_in(tmp_path / "copy") == things_in(original)
+    assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o700
+
+
+def test_no_copy_follows_a_link_or_writes_over_anything(tmp_path: Path) -> None:
+    """A cluster has no links; what stands in the place of the copy already is somebody's."""
+    (tmp_path / "with link").mkdir()
+    (tmp_path / "with link" / "link").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="link"):
+        copy_tree(str(tmp_path / "with link"), str(tmp_path / "copy"))
+    with pytest.raises(FileExistsError):
+        copy_tree(str(tmp_path / "with link"), str(tmp_path / "copy"))
+
+
+def test_an_original_that_is_gone_is_an_error_of_its_owner(tmp_path: Path) -> None:
+    """The keeper tells which file it was, and goes on."""
+
+    async def scenario() -> None:
+        async with keep() as keeper:
+            with pytest.raises(OSError, match="nowhere"):
+                await keeper.copy(tmp_path / "nowhere", keeper.folder / "copy")
+            await keeper.run(["true"])
+
+    asyncio.run(scenario())
