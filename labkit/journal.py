@@ -111,7 +111,7 @@ class Phase(enum.StrEnum):
     """What a notebook's time is spent on, in the order in which it begins."""
 
     LEASE = "lease"
-    """Waiting for a place: a lease, and for the first ones a warm process."""
+    """Waiting for a place with a lease of its own."""
     KERNEL = "kernel"
     """From asking for a kernel until it is ready."""
     CELLS = "cells"

@@ -221,7 +221,8 @@ def test_who_asks_is_told_where_the_time_went_and_what_was_covered(
     assert head.split()[-2:] == ["other", "total"]
     assert calm.startswith("calm")
     assert services.startswith("seconds of each notebook; the run itself took ")
-    assert ", and the services answered after " in services
+    assert ", the services answered after " in services
+    assert ", and the first notebook began after " in services
     assert covered.startswith("coverage: ")
     found = results(project)
     assert found["options"] == "--profile --coverage"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict, deque
+from itertools import chain
 from typing import Self
 
 from labkit.batch.recorder import Recorder
@@ -23,34 +25,38 @@ class LeasesAhead:
     def __init__(self, holder: LeaseHolder, recorder: Recorder) -> None:
         self._holder = holder
         self._recorder = recorder
-        self._spare: dict[str | None, asyncio.Task[Lease]] = {}
+        self._spare: defaultdict[str | None, deque[asyncio.Task[Lease]]] = defaultdict(deque)
         self._given_back: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for task in self._spare.values():
+        spare = list(chain(*self._spare.values()))
+        for task in spare:
             task.cancel()
-        done = await asyncio.gather(
-            *self._spare.values(), *self._given_back, return_exceptions=True
-        )
+        done = await asyncio.gather(*spare, *self._given_back, return_exceptions=True)
         for failure in done:
             if isinstance(failure, Exception):
                 text = f"a lease that no notebook needed any more could not be taken: {failure}"
                 self._recorder.record(LeaseNote(time.time(), text))
 
-    def expect(self, template: Lease | None) -> None:
-        """Somebody will soon ask for a copy of this template, or for an empty lease."""
-        key = _key(template)
-        if key not in self._spare:
+    def expect(self, template: Lease | None, *, at_once: int = 1) -> None:
+        """So many will soon ask for a copy of this template, or for an empty lease."""
+        spare = self._spare[_key(template)]
+        while len(spare) < at_once:
             taking = self._holder.take(template=template)
-            self._spare[key] = asyncio.create_task(taking, name="a lease ahead")
+            spare.append(asyncio.create_task(taking, name="a lease ahead"))
+
+    async def ready(self) -> None:
+        """Wait for all that is expected; what cannot be had is told to who takes it."""
+        if spare := list(chain(*self._spare.values())):
+            await asyncio.wait(spare)
 
     async def take(self, template: Lease | None) -> Lease:
         """A lease; raises `ServiceUnavailable` or `LeaseError` when there is none to be had."""
         self.expect(template)
-        return await self._spare.pop(_key(template))
+        return await self._spare[_key(template)].popleft()
 
     def give_back(self, lease: Lease) -> None:
         """Give a lease back meanwhile."""

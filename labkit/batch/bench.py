@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,7 +20,7 @@ from labkit.batch.environments import kernel_environment
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job
 from labkit.batch.recorder import Recorder
-from labkit.errors import ServiceUnavailable, TargetError
+from labkit.errors import InfrastructureError, ServiceUnavailable, TargetError
 from labkit.journal import LeaseNote
 from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.handover import Handover, write_handover
@@ -72,6 +72,19 @@ class Bench:
     async def __aexit__(self, *error: object) -> None:
         await self._leases.__aexit__()
 
+    async def prepare(self, jobs: Sequence[Job]) -> None:
+        """Have all that these need, who are begun at once, while the warm process warms up."""
+        with contextlib.suppress(InfrastructureError):  # whoever asks for a place is told again
+            for job in jobs:
+                template = await self._template_of(job)
+                alike = sum(self._source(other) == self._source(job) for other in jobs)
+                self._leases.expect(template, at_once=alike)
+        await self._leases.ready()
+        await self._door()
+
+    async def _door(self) -> Path | None:
+        return await self._warm.door() if self._warm else None
+
     def _source(self, job: Job) -> str | None:
         """Whose template a job's lease is a copy of; None for an empty one."""
         return job.target if job.target in self._shared else None
@@ -83,10 +96,7 @@ class Bench:
         Raises `ServiceUnavailable` or `LeaseError` when there is no lease to be had. One that
         cannot be given back is told in the journal: its marker lets the next run remove it.
         """
-        source = self._source(job)
-        template = None
-        if source is not None:
-            template = await self._template(source, deadline_s=job.deadline_s)
+        source, template = self._source(job), await self._template_of(job)
         lease = await self._leases.take(template)
         self._to_come[source] -= 1
         if self._to_come[source] > 0:
@@ -98,8 +108,7 @@ class Bench:
         folder = self._folder / f"kernel-{next(self._numbers)}"
         folder.mkdir(mode=0o700)
         try:
-            warm = await self._warm.door() if self._warm else None
-            yield self._handed_over(lease, folder, warm)
+            yield self._handed_over(lease, folder, await self._door())
         finally:
             self._leases.give_back(lease)
 
@@ -113,11 +122,14 @@ class Bench:
             environment[programs.DOOR] = str(warm)
         return KernelPlace(folder, environment, self._working_folder, warm)
 
-    async def _template(self, target: str, *, deadline_s: float) -> Lease | None:
-        """A lease with the target's schema in it; None when the notebook must say what is wrong."""
+    async def _template_of(self, job: Job) -> Lease | None:
+        """A lease with its target's schema in it; None when the notebook must make it, or fails."""
+        target = self._source(job)
+        if target is None:
+            return None
         async with self._making[target]:
             if target not in self._templates:
-                self._templates[target] = await self._try_to_make_template(target, deadline_s)
+                self._templates[target] = await self._try_to_make_template(target, job.deadline_s)
         return self._templates[target]
 
     async def _try_to_make_template(self, target: str, deadline_s: float) -> Lease | None:

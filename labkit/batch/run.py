@@ -288,6 +288,7 @@ class _Run:
                     warm=self._warm,
                 )
                 async with bench:
+                    await bench.prepare(self._waiting[: settings.workers])
                     await self._work_side_by_side(bench)
 
     @contextlib.contextmanager

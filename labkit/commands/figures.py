@@ -50,9 +50,10 @@ def steady_lines(run: RunResult) -> Iterator[str]:
 def _of_the_run(run: RunResult) -> str:
     """What the table's seconds are to be seen beside."""
     told = f"seconds of each notebook; the run itself took {duration(run.seconds)}"
-    if run.services_s is None:
+    if run.services_s is None or run.begun_s is None:
         return told
-    return f"{told}, and the services answered after {duration(run.services_s)}"
+    told = f"{told}, the services answered after {duration(run.services_s)}"
+    return f"{told}, and the first notebook began after {duration(run.begun_s)}"
 
 
 def _profile_table(spent: tuple[Profile, ...]) -> Table:

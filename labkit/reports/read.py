@@ -93,6 +93,7 @@ def read_run(folder: Path) -> RunResult:
         known=tuple(catch for told in story.every(CatchesKnown) for catch in told.catches),
         options=story.started.options,
         services_s=next((one.at - story.started.at for one in story.every(ServicesReady)), None),
+        begun_s=next((one.at - story.started.at for one in story.every(NotebookStarted)), None),
         coverage=next((one.files for one in reversed(story.every(CoverageMeasured))), None),
         proof=next(iter(story.every(ProofStarted)), None),
     )

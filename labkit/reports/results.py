@@ -112,6 +112,8 @@ class RunResult:
     """What was asked for beside notebooks and parameters, as on the command line."""
     services_s: float | None = None
     """From the run's start until its services answered; None where they never did."""
+    begun_s: float | None = None
+    """From the run's start until its first notebook began; None where none did."""
     coverage: tuple[FileCoverage, ...] | None = None
     """What ran of the targets' packages; None where that was not measured."""
     proof: ProofStarted | None = None

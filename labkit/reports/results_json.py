@@ -37,6 +37,7 @@ def results_json(run: RunResult) -> str:
         "notes": run.notes,
         "repeats": steadiness_json(run),
         "services_s": run.services_s,
+        "begun_s": run.begun_s,
         "coverage": run.coverage and [asdict(file) for file in run.coverage],
         "notebooks": [_notebook(notebook) for notebook in run.notebooks],
     }

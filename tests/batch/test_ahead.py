@@ -39,7 +39,7 @@ def test_what_is_expected_is_there_when_it_is_asked_for(
     async def work() -> None:
         async with leases_on(own_services, tmp_path, told) as (_, leases):
             leases.expect(None)
-            await asyncio.wait(list(leases._spare.values()))
+            await leases.ready()
             before = await asyncio.to_thread(things_on, own_services)
             lease = await leases.take(None)
             assert any(lease.id in thing for thing in before)
@@ -48,6 +48,23 @@ def test_what_is_expected_is_there_when_it_is_asked_for(
     asyncio.run(work())
     assert told == []
     assert things_on(own_services) == frozenset()
+
+
+def test_several_who_come_at_once_find_one_each(own_services: Services, tmp_path: Path) -> None:
+    """As many are made as are expected in all, and nobody who comes then waits for another."""
+    told: list[Entry] = []
+
+    async def work() -> None:
+        async with leases_on(own_services, tmp_path, told) as (holder, leases):
+            leases.expect(None, at_once=2)
+            leases.expect(None, at_once=3)
+            leases.expect(None)
+            await leases.ready()
+            made = set(holder._marks)
+            assert {(await leases.take(None)).id for _ in range(3)} == made
+
+    asyncio.run(work())
+    assert told == []
 
 
 def test_one_that_nobody_came_for_is_given_back(own_services: Services, tmp_path: Path) -> None:
@@ -75,8 +92,7 @@ def test_one_that_cannot_be_had_is_told_to_who_asks(own_services: Services, tmp_
             with pytest.raises(LeaseError):
                 await leases.take(gone)
             leases.expect(gone)
-            failing = next(iter(leases._spare.values()))
-            await asyncio.wait([failing])
+            await leases.ready()
 
     asyncio.run(work())
     [note] = told

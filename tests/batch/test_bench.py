@@ -19,9 +19,11 @@ from labkit.batch.recorder import Recorder
 from labkit.errors import ServiceUnavailable
 from labkit.ids import RunID
 from labkit.journal import Entry, Journal, LeaseNote
+from labkit.records import ServiceVersion
+from labkit.redaction import Secret
 from labkit.reference.sabotage.catalogue import SABOTAGES
 from labkit.services import handover
-from labkit.services.endpoints import Services
+from labkit.services.endpoints import Origin, Server, Services
 from labkit.services.handover import Handover
 from labkit.services.leases import LeaseHolder
 from tests.batch.runs import notebook, passing, things_on
@@ -88,6 +90,40 @@ def test_each_notebook_gets_a_lease_with_the_schema_in_it(
     assert len(set(asyncio.run(collected()))) == 2
     assert told == []
     assert things_on(own_services) <= before
+
+
+def test_who_is_begun_at_once_finds_a_lease_that_is_there(
+    tmp_path: Path, services: Services
+) -> None:
+    """The template and a copy for each are made before; no more than that is held then."""
+    planned = jobs(tmp_path, "labkit.reference:Platform", "one", "two", "three")
+
+    async def take() -> None:
+        async with bench_on(services, tmp_path, [], planned) as bench:
+            await bench.prepare(planned[:2])
+            made = set(bench._holder._marks)
+            assert len(made) == 3
+            async with bench.place(planned[0]) as one, bench.place(planned[1]) as two:
+                assert {handed_over(place).lease.id for place in (one, two)} < made
+
+    asyncio.run(take())
+
+
+def test_a_server_that_is_gone_is_told_to_who_asks_for_a_place(tmp_path: Path) -> None:
+    """Preparing for a notebook is no place to fail: its own outcome says what was missing."""
+    planned = jobs(tmp_path, "labkit.reference:Platform", "one", "two")
+    url = Secret("postgresql://nobody@127.0.0.1:1/nowhere")
+    version = ServiceVersion("postgres", "PostgreSQL", "18.4", Origin.GIVEN)
+    gone = Services(Server(url, version), Server(Secret("redis://127.0.0.1:1/0"), version))
+
+    async def take() -> None:
+        async with bench_on(gone, tmp_path, [], planned) as bench:
+            await bench.prepare(planned)
+            with pytest.raises(ServiceUnavailable, match="nobody listens there"):
+                async with bench.place(planned[0]):
+                    raise AssertionError("there was no place")
+
+    asyncio.run(take())
 
 
 @pytest.mark.parametrize(

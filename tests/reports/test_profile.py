@@ -52,12 +52,13 @@ def test_nobody_who_did_not_ask_is_told(tmp_path: Path) -> None:
 def test_the_page_shows_each_phase(tmp_path: Path) -> None:
     """One row for each notebook, and when the services answered."""
     run = run_of(tmp_path, "--profile", Spent(Phase.KERNEL, 0.25), Spent(Phase.CELLS, 9))
-    page = Page(Pages(replace(run, services_s=0.5)).index())
+    page = Page(Pages(replace(run, services_s=0.5, begun_s=0.7)).index())
     [book] = run.notebooks
     assert [book.name, "0.00", "0.25", "9.00", "0.00", "0.00", "0.75", "10.00"] in page.rows
     assert page.rows[-2][-2:] == ["other", "total"]
     assert "Seconds of each notebook" in page.text
-    assert "The run itself took 4.0 s. The services answered after 500 ms." in page.text
+    assert "The run itself took 4.0 s. The services answered after 500 ms" in page.text
+    assert "answered after 500 ms, and the first notebook began after 700 ms." in page.text
     labels = [cell.attributes.get("data-label") for cell in page.all("td")]
     assert labels[-8:] == ["time", *PHASES, "other", "total"]
 
