@@ -77,7 +77,6 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "tests/test_cli.py": (
             "__main__",
-            "commands.console",
             "commands.doctor",
             "commands.init",
             "commands.lab",

@@ -56,7 +56,7 @@ from labkit.services.open import open_services, standing_servers
 from labkit.warm.owner import WarmProcess
 from labkit.warm.programs import COVERAGE
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNWRITABLE: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
 )
@@ -103,10 +103,10 @@ async def run_plan(
     `make_executor` makes, for so many workers, what executes the notebooks: in threads or processes
     of this machine.
 
-    SIGINT and SIGTERM end it early and in order: the running cells are interrupted, their leases
-    given back, and a partial report written. Raises `UsageError` before anything was started, and
-    `InfrastructureError` where the run's folder cannot be written to; an error that is labkit's own
-    comes through once the report of what was done is written.
+    SIGINT, SIGTERM and SIGHUP end it early and in order: the running cells are interrupted, their
+    leases given back, and a partial report written. Raises `UsageError` before anything was
+    started, and `InfrastructureError` where the run's folder cannot be written to; an error that is
+    labkit's own comes through once the report of what was done is written.
     """
     known = secrets_in(settings.environment)
     _refuse_secret_parameters(plan, Redactor(known))
@@ -244,14 +244,16 @@ class _Run:
 
     @contextlib.contextmanager
     def ending_early(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run in order while the block runs."""
+        """Signals that ask to end end the run in order while the block runs."""
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        unheard = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+        heard = [number for number in _SIGNALS if number not in unheard]  # nohup means it
+        for number in heard:
             loop.add_signal_handler(number, self._cancel, number)
         try:
             yield
         finally:
-            for number in _SIGNALS:
+            for number in heard:
                 loop.remove_signal_handler(number)
 
     def _cancel(self, number: signal.Signals) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,15 @@ _NARROWEST: Final = 20
 
 class SteadyConsole(Console):
     """A console that falls silent when nobody reads it any more, while its command goes on."""
+
+    def _check_buffer(self) -> None:
+        """Write what is buffered; a terminal that was closed is as good as a broken pipe."""
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
         """Lead the rest of the stream, also what is still buffered, to nowhere."""

@@ -108,6 +108,7 @@ def processes_with(mark: str) -> list[str]:
     [
         (signal.SIGINT, AWAITS, "broken interrupted"),
         (signal.SIGTERM, BLOCKS, "broken interrupted"),
+        (signal.SIGHUP, AWAITS, "broken interrupted"),
         (signal.SIGTERM, f"import time\n{RESISTS}", "broken interrupted"),
     ],
 )
