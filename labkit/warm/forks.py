@@ -1,7 +1,8 @@
 """The forks of a warm process: each made for a request, and ended with who asked for it.
 
 The connection of a request is a lease: when it ends before the new process does, the whole process
-group of that process is killed.
+group of that process is killed. What left the group, as daemons do, stays its descendant: each fork
+adopts its own orphans, and when it has ended, they come to the warm process, which kills them.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 from labkit.errors import NotWarm, RecordError
 from labkit.warm.requests import STANDARD, Request, answer, receive_request
-from labkit.warm.state import die_with, why_not_to_fork
+from labkit.warm.state import adopt_orphans, children, die_with, why_not_to_fork
 
 REQUEST_S: Final = 5.0
 """How long a request may take to come in, in seconds; everybody else waits meanwhile."""
@@ -61,6 +63,7 @@ class Forks:
 
     def serve(self) -> Request | None:
         """Serve until the owner is gone, which gives None; in a new process, what that is to be."""
+        adopt_orphans()
         while True:
             ready = self._selector.select()
             ended = {key.data.pid: key.data for key, _ in ready if key.data}
@@ -98,6 +101,7 @@ class Forks:
         if pid == 0:
             os.setsid()
             die_with(warm)
+            adopt_orphans()
             self._leave(lease)
             for descriptor, standard in zip(descriptors, STANDARD, strict=True):
                 os.dup2(descriptor, standard)
@@ -123,17 +127,30 @@ class Forks:
         """It has ended, or who asked for it has: then it is ended now."""
         fork.kill()
         status = fork.reap()
+        del self._forks[fork.pid]
+        _end_all_but(self._forks.keys())
         with contextlib.suppress(OSError):  # nobody is left who would want to know
             answer(fork.lease, status=status)
         for ready in (fork.pidfd, fork.lease):
             self._selector.unregister(ready)
         fork.lease.close()
         os.close(fork.pidfd)
-        del self._forks[fork.pid]
 
     def _end_all(self) -> None:
         for fork in list(self._forks.values()):
             self._end(fork)
+
+
+def _end_all_but(forks: AbstractSet[int]) -> None:
+    """Kill the children of this process that are none of its forks, and what these leave behind."""
+    spared = set[int]()  # another user's
+    while orphans := children() - forks - spared:
+        for pid in orphans:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except PermissionError:
+                spared.add(pid)
 
 
 def _new_process() -> int:

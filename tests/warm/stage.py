@@ -24,6 +24,12 @@ import subprocess
 print(subprocess.Popen(["sleep", "300"]).pid, flush=True)
 """
 """A program that says the number of a process that it leaves behind in its group."""
+LEAVES_A_DAEMON: Final = """
+import os, subprocess, sys
+inner = "import subprocess; print(subprocess.Popen(['setsid', 'sleep', '300']).pid, flush=True)"
+subprocess.run([sys.executable, "-c", inner], start_new_session=True)
+"""
+"""A program that says the number of a process that has left its group and its session."""
 STAYS_WITH_ANOTHER: Final = f"{LEAVES_ANOTHER}import signal; signal.pause()"
 
 
