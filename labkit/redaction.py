@@ -3,7 +3,7 @@
 A `Redactor` knows the secrets of a run by *value* and finds them in every form that captured text
 may hold them in: as they are, URL-quoted, base64, or escaped for JSON, HTML or Python source. It is
 meant for captured text, never for the lab's own words. `StreamRedactor` does the same for text that
-arrives in pieces, `scan` looks through a finished file.
+arrives in pieces, `labkit.file_scan` looks through a finished file.
 
 Values that are short or well known (`is_weak`) would also mask innocent words, so they are matched
 only where a URL holds its password.
@@ -18,10 +18,10 @@ import json
 import re
 import types
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import groupby
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, unquote
 
@@ -184,6 +184,9 @@ _USER: Final = r"[^\s/@:]{0,128}:"
 
 _LONGEST_USER: Final = len("://") + 128 + len(":")
 
+_GRAM: Final = 4
+"""How many characters of a text are looked up at once; no form of a strong secret is shorter."""
+
 
 class Redactor:
     """Masks the values of its secrets; immutable. Empty secrets are ignored."""
@@ -196,8 +199,10 @@ class Redactor:
         self._initials = frozenset(text[0] for text in self._strong)
         self._longest = max(map(len, self._strong), default=0)
         self._shortest = min(map(len, self._strong), default=0)
-        grouped = groupby(self._in_order, key=lambda text: text[: self._shortest])
-        self._by_beginning = {beginning: tuple(texts) for beginning, texts in grouped}
+        self._stride = self._shortest - _GRAM + 1
+        self._by_gram = defaultdict[str, list[tuple[str, int]]](list)
+        for text, at in product(self._strong, range(self._stride)):
+            self._by_gram[text[at : at + _GRAM]].append((text, at))
         self._weak = _forms(weak, _escaped, _url_quoted)
         self._weak_in_url = re.compile(f"://(?={_USER}({'|'.join(map(re.escape, self._weak))})@)")
 
@@ -265,11 +270,12 @@ class Redactor:
         return place < len(self._in_order) and self._in_order[place].startswith(text)
 
     def _strong_spans(self, text: str) -> Iterator[Span]:
-        # One look-up for each place takes the same time however many secrets there are.
-        width, known = self._shortest, self._by_beginning
-        for start in range(len(text) - width + 1 if known else 0):
-            for written in known.get(text[start : start + width], ()):
-                if text.startswith(written, start):
+        # However a secret lies, one of its first grams is met, at a place that is known of it. The
+        # look-ups take the same time however many secrets there are.
+        for place in range(0, len(text), self._stride) if self._strong else ():
+            for written, at in self._by_gram.get(text[place : place + _GRAM], ()):
+                start = place - at
+                if start >= 0 and text.startswith(written, start):
                     yield Span(start, start + len(written), self._strong[written])
 
     def _weak_spans(self, text: str) -> Iterator[Span]:
@@ -355,45 +361,3 @@ def _passwords_in(url: str) -> Iterator[str]:
     if "://" in url:
         for name, written in re.findall(r"[?&]([^\s=&#]+)=([^\s&#]+)", url):
             yield from (written, unquote(written)) if names_secret(name) else ()
-
-
-def scan(path: Path, redactor: Redactor) -> tuple[Finding, ...]:
-    """Where secrets stand in a file: in its text and, for JSON, in the texts that it stands for.
-
-    Bytes that are no UTF-8 are passed over; JSON that cannot be read is searched as text alone.
-    What stands in JSON unescaped is found in both. Raises `OSError` when the file cannot be read.
-    """
-    text = path.read_bytes().decode("utf-8", "replace")
-    found = list(redactor.findings(text))
-    for place, decoded in _decoded_texts(text, path.suffix):
-        safe_place = redactor.text(place)
-        found += [replace(finding, place=safe_place) for finding in redactor.findings(decoded)]
-    return tuple(found)
-
-
-def _decoded_texts(text: str, suffix: str) -> Iterator[tuple[str, str]]:
-    if suffix == ".ndjson":
-        for number, line in enumerate(text.split("\n")):
-            yield from _texts_in(line, f"/{number}")
-    elif suffix in {".ipynb", ".json"}:
-        yield from _texts_in(text, "")
-
-
-def _texts_in(document: str, place: str) -> Iterator[tuple[str, str]]:
-    """Every text in a JSON document with its place; a list of texts is one text of many lines."""
-    try:
-        values = [(place, json.loads(document))]
-    except (ValueError, RecursionError):
-        return
-    while values:
-        place, value = values.pop()
-        if isinstance(value, dict):
-            yield from ((f"{place} (key)", key) for key in value)
-            values += ((f"{place}/{key}", member) for key, member in value.items())
-        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
-            apart = "" if all(item.endswith("\n") for item in value[:-1]) else "\n"
-            yield place, apart.join(value)
-        elif isinstance(value, list):
-            values += ((f"{place}/{number}", item) for number, item in enumerate(value))
-        elif isinstance(value, str):
-            yield place, value

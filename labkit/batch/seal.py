@@ -15,8 +15,9 @@ from papermill.execute import remove_error_markers
 
 from labkit.batch.plan import Job
 from labkit.batch.recorder import Recorder
+from labkit.file_scan import scan
 from labkit.journal import RunEnded, SecretFound
-from labkit.redaction import Finding, Redactor, scan
+from labkit.redaction import Finding, Redactor
 from labkit.reports.build import Further, build_reports, update_latest
 from labkit.reports.read import JOURNAL
 from labkit.reports.results import RunResult

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from labkit.file_scan import scan
 from labkit.records import Outcome
-from labkit.redaction import Redactor, Secret, scan
+from labkit.redaction import Redactor, Secret
 from labkit.reference import Platform
 from labkit.services.endpoints import Services
 from tests.batch.runs import run, variables
