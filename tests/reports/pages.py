@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+from labkit.reports.html import Pages
+from labkit.reports.read import read_run
+from tests.reports.runs import RunFolder
+
 _VOID = frozenset({"meta", "img", "br", "hr", "wbr"})
 
 
@@ -62,3 +66,14 @@ class Page(HTMLParser):
         if self._open and self._open[-1].tag != "style":
             self.text += data
             self._open[-1].text.append(data)
+
+
+def page_of(folder: RunFolder) -> Page:
+    """The page of the folder's notebook."""
+    run = read_run(folder.write())
+    return Page(Pages(run).notebook(run.notebooks[0]))
+
+
+def index_of(folder: RunFolder) -> Page:
+    """The page of the folder's run."""
+    return Page(Pages(read_run(folder.write())).index())

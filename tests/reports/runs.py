@@ -42,6 +42,9 @@ REDIS = ServiceVersion("redis", "Valkey", "9.1.0", "embedded", ("kept apart by p
 HOLDS = Expectation("threads left", "0", "0", holds=True, reason="partial-write")
 MISSES = Expectation("threads left", "0", "1", holds=False, reason="partial-write")
 
+PNG = b"\x89PNG\r\n\x1a\n and more"
+"""What begins like a picture."""
+
 OPENED = LabOpened(
     area="database_transactions",
     environment="test",
@@ -93,6 +96,11 @@ def cell(*values: Record | Mapping[str, object] | nbformat.NotebookNode) -> nbfo
     source = "async with lab.check('…') as check:\n    ..."
     made: nbformat.NotebookNode = new_code_cell(source, outputs=outputs)
     return made
+
+
+def display(data: Mapping[str, object], **metadata: object) -> nbformat.NotebookNode:
+    """A cell that displayed one output."""
+    return cell(new_output("display_data", data=dict(data), metadata=metadata))
 
 
 def prose(source: str, *tags: str) -> nbformat.NotebookNode:
