@@ -11,6 +11,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from labkit.events import Event, event_from_json
+from labkit.judges.events import ExpectedRun, judge_run
 from labkit.reference import Platform
 from labkit.reference.data.history import History
 from labkit.reference.data.store import Store
@@ -22,6 +23,10 @@ from labkit.targets.pipeline import ExecutionState, RunView
 from tests.reference.stage import new_user, witness
 
 _T = TypeVar("_T")
+
+NOTES = "select text from notes where user_id = $1 order by position"
+CALLS = "select name, argument, status from tool_calls where execution_id = $1"
+STATES = "select state from execution_states where execution_id = $1 order by position"
 
 
 @dataclass(frozen=True)
@@ -112,10 +117,34 @@ async def events(lease: Lease, run: str) -> list[Event]:
     return [event_from_json(json.loads(row["event"])) for row in rows]
 
 
+def kinds(told: list[Event]) -> list[str]:
+    """The kinds of events, in their order."""
+    return [event.type.value for event in told]
+
+
+async def judged(lease: Lease, place: Place, run: str, *, continued: bool = False) -> list[Event]:
+    """The events of a run, which are in order, without a gap, and about this run alone."""
+    told = await events(lease, run)
+    expected = ExpectedRun(place.user, place.thread, run, continued=continued)
+    assert judge_run(expected, told).valid, judge_run(expected, told)
+    return told
+
+
 async def rows(lease: Lease, sql: str, *arguments: object) -> list[tuple[object, ...]]:
     """What the owner of the tables sees."""
     async with witness(lease) as owner:
         return [tuple(row) for row in await owner.fetch(sql, *arguments)]
+
+
+async def dangling(lease: Lease, place: Place) -> list[tuple[object, ...]]:
+    """Tool calls in the thread's history that have no result."""
+    return await rows(
+        lease,
+        "select call_id from messages where thread_id = $1 and call_id is not null"
+        " group by call_id having array_agg(role order by position)"
+        " <> array['tool_call', 'tool_result']",
+        place.thread,
+    )
 
 
 class HoldingAgent:
