@@ -89,11 +89,7 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "tests/test_cli_modes.py": ("commands.figures", "commands.warmth"),
         "tests/prove/test_prover.py": ("commands.prove",),
         "tests/prove/test_telling.py": ("commands.proof",),
-        "tests/reference/data/test_store.py": (
-            "reference.data.contexts",
-            "reference.data.refusals",
-            "reference.data.transactions",
-        ),
+        "tests/reference/data/test_store.py": ("reference.data.refusals",),
         "tests/reference/execution/test_engine.py": (
             "reference.clock",
             "reference.execution.tool_calls",
