@@ -27,6 +27,8 @@ from labkit.targets.notifications import Door, Notice, NoticeKind
 from tests.reference.stage import new_user, opened
 
 KEY = Secret("a key for the tokens of these tests")
+QUICK = ConnectionLimits(login_s=0.5, close_s=0.5)
+"""Half a second for a login, and for a goodbye."""
 
 
 @dataclass(frozen=True)
