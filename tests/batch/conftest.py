@@ -1,4 +1,4 @@
-"""Both ways to come by a kernel: what holds of a notebook holds of it in either."""
+"""Both ways to come by a kernel, of which the same must hold, and what stood before a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from labkit.services.endpoints import Services
+from tests.batch.runs import things_on
 from tests.warm.stage import warmed
 
 
@@ -28,3 +30,9 @@ def door(cold: bool) -> Iterator[Path | None]:
         stack = AsyncExitStack()
         yield runner.run(stack.enter_async_context(warmed())).door
         runner.run(stack.aclose())
+
+
+@pytest.fixture(scope="module")
+def before(own_services: Services) -> frozenset[str]:
+    """What stood on the servers before any run of the module."""
+    return things_on(own_services)

@@ -30,6 +30,12 @@ from tests.notebook_files import code, write
 GRACE_S: Final = 2.0
 """How long kernels may take to give way: longer than a check that blocks has to tidy up."""
 
+SECRET: Final = "sesame-opens-8841"
+"""What the environment of a run may hold as a secret."""
+
+HOLDS: Final = 'check.equal(1, 1, "one", reason="not-one")'
+"""The body of a check that passes."""
+
 OPEN: Final = code(
     'from labkit.lab import Lab\nlab = await Lab.open("area", target=target, check_deadline_s=20.0)'
 )
@@ -51,7 +57,7 @@ def check(
 
 def passing(name: str) -> NotebookNode:
     """A cell with a check that passes."""
-    return check(name, 'check.equal(1, 1, "one", reason="not-one")')
+    return check(name, HOLDS)
 
 
 def failing(name: str) -> NotebookNode:
@@ -84,6 +90,11 @@ class Ran:
 def outcomes(result: NotebookResult) -> dict[str, str]:
     """Outcome and reason of each check."""
     return {one.name: f"{one.outcome} {one.reason}".strip() for one in result.checks}
+
+
+def never(*names: str) -> dict[str, str]:
+    """The outcomes of checks that were not reached."""
+    return dict.fromkeys(names, "unknown never-ran")
 
 
 def problems(result: NotebookResult) -> list[str]:
