@@ -35,6 +35,20 @@ WAITING: Final = (
 )
 """Writes to the pipe `began` in the project and waits."""
 
+LACKING: Final = """
+from labkit.targets.protocols import Capability, Tables
+
+class Mine:
+    name = "mine"
+    lacks = {Capability.CACHE: "it caches nothing", Capability.CONTEXTS_REVOKE: "nobody asked"}
+    tables = Tables("users", "threads", "messages", "executions", "")
+    data = cache = object()
+
+    @staticmethod
+    async def install(lease): ...
+"""
+"""A module with a target that says what it lacks."""
+
 
 def variables(cache: Path, **more: str) -> dict[str, str]:
     """The variables here without settings of labkit, with a cache and `more`."""

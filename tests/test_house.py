@@ -75,15 +75,7 @@ FLOORS: Final = (
 
 TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "tests/test_cli.py": (
-            "__main__",
-            "commands.doctor",
-            "commands.init",
-            "commands.lab",
-            "commands.listing",
-            "commands.run",
-            "commands.services",
-        ),
+        "tests/test_cli.py": ("__main__", "commands.doctor", "commands.init"),
         "tests/batch/test_kernel_owner.py": ("batch.kernel_app",),
         "tests/batch/test_kernels.py": ("batch.environments",),
         "tests/test_cli_modes.py": ("commands.figures", "commands.warmth"),
