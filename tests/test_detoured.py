@@ -16,20 +16,16 @@ from labkit.ids import UserID
 from labkit.lab import Lab
 from labkit.reference import Platform
 from labkit.services.endpoints import Lease, secrets_of
-from labkit.services.handover import VARIABLE, Handover, write_handover
 from labkit.skips import SkipCheck
 from tests.faults.stage import LONG_S
+from tests.lab_stage import SilentlyWithoutData, WithoutData, hand_over, spec
 from tests.reference.stage import asynchronous, new_user
-from tests.test_lab import SilentlyWithoutData, WithoutData, spec
 
 
 @pytest.fixture
 def handed_over(lease: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lease:
     """A lease that this process is given as a kernel is."""
-    file = tmp_path / "handover.json"
-    write_handover(file, Handover(lease, secrets_of(lease)))
-    monkeypatch.setenv(VARIABLE, str(file))
-    return lease
+    return hand_over(lease, tmp_path, monkeypatch)
 
 
 async def closed(lab: Lab) -> None:
