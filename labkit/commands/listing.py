@@ -146,11 +146,29 @@ def _print_area(
         print_hanging(out, Text("  "), Text(check.name, style="green"))
         print_hanging(out, Text("    "), Text(one_line(check.claim)))
         if check.needs:
-            print_hanging(out, Text("    needs ", style="cyan"), Text(", ".join(check.needs)))
+            print_hanging(out, Text("    needs ", style="cyan"), Text(_by_part(check.needs)))
         if target is not None and (outlook := _outlook(check, target)):
             outcome, why = outlook
             sign = Text(f"    {SYMBOLS[outcome]} {outcome} ", style="yellow")
             print_hanging(out, sign, Text(one_line(why)))
+
+
+def _by_part(needs: Sequence[str]) -> str:
+    """What is needed of each part of a target, each part named once."""
+    methods: dict[str, list[str]] = {}
+    for need in needs:
+        part, _, method = need.partition(".")
+        methods.setdefault(part, []).extend([method] if method else [])
+    return ", ".join(_part(part, *names) for part, names in methods.items())
+
+
+def _part(name: str, *methods: str) -> str:
+    match methods:
+        case ():
+            return name
+        case (method,):
+            return f"{name}.{method}"
+    return f"{name} ({', '.join(methods)})"
 
 
 def _facts(notebook: NotebookSource, project: Project) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,7 @@ def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, s
         isolated=needing("await lab.cache.read('u', 'k')", ", isolation=True"),
         rich=needing("await lab.witness.count(lab.tables.accounts)"),
         whole=needing("await lab.data.threads('u')"),
+        many=needing("await lab.data.threads(await lab.contexts.user(await lab.data.users()))"),
         hidden=needing("await lab.routing.send(await lab.cache.read('u', 'k'))"),
         partly=needing("await lab.contexts.revoke('u', 's')"),
         apart=needing("await lab.contexts.revoke('u', 's')", ", isolation=True"),
@@ -57,7 +58,8 @@ def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, s
     arguments = ("list", "--target", "mine:Mine")
     shown = labkit(*arguments, folder=project, environment=own)
     assert shown.returncode == 0, shown.stderr
-    assert "needs data.threads" in shown.stdout
+    assert "needs data.threads\n" in shown.stdout
+    assert "needs data (threads, users), contexts.user\n" in shown.stdout
     assert "? unknown mine does not declare that it lacks routing, and its class" in shown.stdout
     assert "○ skipped mine lacks cache: it caches nothing\n" in shown.stdout
     assert "✗✗ broken mine lacks cache: it caches nothing. Isolation is not" in shown.stdout
@@ -68,6 +70,7 @@ def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, s
         "isolated": "broken",
         "rich": "skipped",
         "whole": None,
+        "many": "unknown",
         "hidden": "unknown",
         "partly": "unknown",
         "apart": "broken",
