@@ -19,6 +19,8 @@ from labkit.batch.plan import Plan, make_plan
 from labkit.batch.run import RunSettings, run_plan
 from labkit.ids import RunID
 from labkit.journal import Entry
+from labkit.records import CheckStarted, Record
+from labkit.reports.read import read_run
 from labkit.reports.results import NotebookResult, RunResult
 from labkit.services.connect import postgres_session, redis_session
 from labkit.services.endpoints import Services
@@ -30,11 +32,17 @@ from tests.notebook_files import code, write
 GRACE_S: Final = 2.0
 """How long kernels may take to give way: longer than a check that blocks has to tidy up."""
 
+DEADLINE_S: Final = 180.0
+"""How long a run in a process of its own may take."""
+
 SECRET: Final = "sesame-opens-8841"
 """What the environment of a run may hold as a secret."""
 
 HOLDS: Final = 'check.equal(1, 1, "one", reason="not-one")'
 """The body of a check that passes."""
+
+AWAITS: Final = "import asyncio\nawait asyncio.sleep(300)"
+BLOCKS: Final = "import time\ntime.sleep(300)"
 
 OPEN: Final = code(
     'from labkit.lab import Lab\nlab = await Lab.open("area", target=target, check_deadline_s=20.0)'
@@ -85,6 +93,19 @@ class Ran:
         """The names of the run's files in which a text stands as it is."""
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         return [path.name for path in paths if value.encode() in path.read_bytes()]
+
+
+def reported(root: Path) -> Ran:
+    """What the run left in its folder."""
+    [folder] = (root / "outputs").glob("run_*")
+    return Ran(folder, read_run(folder))
+
+
+def has_written(root: Path, *words: str) -> bool:
+    """Whether a line of the run's journal holds all these words."""
+    journals = list((root / "outputs").glob("run_*/journal.ndjson"))
+    lines = [line for path in journals for line in path.read_text().splitlines()]
+    return any(all(word in line for word in words) for line in lines)
 
 
 def outcomes(result: NotebookResult) -> dict[str, str]:
@@ -176,6 +197,16 @@ def _warming_up(
 
 
 def _ignore(_entry: Entry) -> None: ...
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def heard(self, record: Record) -> None:
+        """Takes no notice."""
+
+    def killed(self, check: CheckStarted) -> None:
+        """Takes no notice."""
 
 
 def things_on(services: Services) -> frozenset[str]:

@@ -23,14 +23,10 @@ from labkit.batch.execution import Ended, Execution
 from labkit.batch.kernels import KernelPlace
 from labkit.errors import KernelUnavailable
 from labkit.journal import Ending
-from labkit.records import CheckStarted, Record
 from labkit.redaction import Redactor, Secret
-from tests.batch.runs import GRACE_S
+from tests.batch.runs import AWAITS, BLOCKS, GRACE_S, SECRET, Nobody
 from tests.notebook_files import code, markdown, write
 
-SECRET: Final = "sesame-opens-8841"
-AWAITS: Final = "import asyncio\nawait asyncio.sleep(300)"
-BLOCKS: Final = "import time\ntime.sleep(300)"
 RESISTS: Final = """
 import time
 while True:
@@ -40,16 +36,6 @@ while True:
         pass"""
 
 _ERRORS: Final = (PapermillExecutionError, DeadKernelError, KernelUnavailable)
-
-
-class Nobody:
-    """Hears nothing."""
-
-    def heard(self, record: Record) -> None:
-        """Takes no notice."""
-
-    def killed(self, check: CheckStarted) -> None:
-        """Takes no notice."""
 
 
 class Stage:

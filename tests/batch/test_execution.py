@@ -5,18 +5,8 @@ from pathlib import Path
 from labkit.batch.execution import Execution
 from labkit.batch.kernels import KernelPlace
 from labkit.journal import Ending
-from labkit.records import CheckStarted, Record
 from labkit.redaction import Redactor
-
-
-class Nobody:
-    """Hears nothing."""
-
-    def heard(self, record: Record) -> None:
-        """Takes no notice."""
-
-    def killed(self, check: CheckStarted) -> None:
-        """Takes no notice."""
+from tests.batch.runs import Nobody
 
 
 def execution() -> Execution:

@@ -14,23 +14,24 @@ from typing import Final
 import pytest
 
 from labkit.journal import Ending
-from labkit.reports.read import read_run
 from labkit.services.endpoints import Services
 from labkit.services.given import POSTGRES_URL, REDIS_URL
 from tests.batch.runs import (
-    Ran,
+    AWAITS,
+    BLOCKS,
+    DEADLINE_S,
     check,
+    has_written,
     is_running,
     notebook,
     outcomes,
     passing,
+    reported,
     things_on,
     variables,
 )
 from tests.notebook_files import code
 from tests.services.owners import eventually, kill
-
-DEADLINE_S: Final = 180.0
 
 SHOWS_PROCESSES: Final = """
 import json, os, subprocess
@@ -39,8 +40,6 @@ with open("processes", "w") as file:
     file.write(json.dumps(processes))
 with open("handover", "w") as file:
     file.write(os.environ["LABKIT_HANDOVER"])"""
-AWAITS: Final = "import asyncio\nawait asyncio.sleep(300)"
-BLOCKS: Final = "import time\ntime.sleep(300)"
 RESISTS: Final = (
     "while True:\n    try:\n        time.sleep(300)\n    except BaseException:\n        pass"
 )
@@ -68,19 +67,6 @@ def driven(
             yield process
         finally:
             process.kill()
-
-
-def has_written(root: Path, *words: str) -> bool:
-    """Whether a line of the run's journal holds all these words."""
-    journals = list((root / "outputs").glob("run_*/journal.ndjson"))
-    lines = [line for path in journals for line in path.read_text().splitlines()]
-    return any(all(word in line for word in words) for line in lines)
-
-
-def reported(root: Path) -> Ran:
-    """What the run left in its folder."""
-    [folder] = (root / "outputs").glob("run_*")
-    return Ran(folder, read_run(folder))
 
 
 def processes_of(root: Path) -> list[int]:

@@ -12,11 +12,8 @@ import pytest
 from labkit.errors import UsageError
 from labkit.reports.read import read_run
 from labkit.services.endpoints import Services
-from tests.batch.runs import check, notebook, passing, run, variables
+from tests.batch.runs import HOLDS, SECRET, check, notebook, passing, run, variables
 from tests.command_line import COMMAND, DEADLINE_S, PASSING, write_project
-
-SECRET: Final = "sesame-opens-8841"
-HOLDS: Final = 'check.equal(1, 1, "one", reason="not-one")'
 
 
 @pytest.mark.parametrize(

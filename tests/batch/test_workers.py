@@ -12,8 +12,20 @@ from typing import Final
 from labkit.journal import CheckBegan, CheckEnded, Ending, read_journal
 from labkit.reports.read import JOURNAL
 from labkit.services.endpoints import Services
-from tests.batch.runs import Ran, check, notebook, outcomes, passing, run, things_on, variables
-from tests.batch.test_outcomes_cancelled import AWAITS, DEADLINE_S, has_written, reported
+from tests.batch.runs import (
+    AWAITS,
+    DEADLINE_S,
+    Ran,
+    check,
+    has_written,
+    notebook,
+    outcomes,
+    passing,
+    reported,
+    run,
+    things_on,
+    variables,
+)
 from tests.services.owners import eventually
 
 MEETS: Final = """
