@@ -65,7 +65,6 @@ def test_two_workers_execute_two_notebooks_at_the_same_time(
         {"meets": "passed"},
         {"holds": "passed"},
     ]
-    assert {kind for kind, _ in entries(ran)[:2]} == {"CheckBegan"}
     assert things_on(own_services) <= before
 
 
