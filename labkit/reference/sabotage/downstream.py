@@ -125,5 +125,6 @@ DOWNSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
         "user_context_factory_creates_isolated_contexts",
         "data_consistency_across_user_boundaries",
     ),
+    "filter-inverted": ("quality_message_router_integration",),
 }
 """The checks, of other areas than its own, that a sabotage may turn red, by its name."""
