@@ -187,6 +187,9 @@ _LONGEST_USER: Final = len("://") + 128 + len(":")
 _GRAM: Final = 4
 """How many characters of a text are looked up at once; no form of a strong secret is shorter."""
 
+_LONGEST_STRIDE: Final = 16
+"""From one look-up to the next; longer ones save less than it takes to prepare for them."""
+
 
 class Redactor:
     """Masks the values of its secrets; immutable. Empty secrets are ignored."""
@@ -199,7 +202,7 @@ class Redactor:
         self._initials = frozenset(text[0] for text in self._strong)
         self._longest = max(map(len, self._strong), default=0)
         self._shortest = min(map(len, self._strong), default=0)
-        self._stride = self._shortest - _GRAM + 1
+        self._stride = min(self._shortest - _GRAM + 1, _LONGEST_STRIDE)
         self._by_gram = defaultdict[str, list[tuple[str, int]]](list)
         for text, at in product(self._strong, range(self._stride)):
             self._by_gram[text[at : at + _GRAM]].append((text, at))

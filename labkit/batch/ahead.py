@@ -48,9 +48,9 @@ class LeasesAhead:
             taking = self._holder.take(template=template)
             spare.append(asyncio.create_task(taking, name="a lease ahead"))
 
-    async def ready(self) -> None:
-        """Wait for all that is expected; what cannot be had is told to who takes it."""
-        if spare := list(chain(*self._spare.values())):
+    async def ready(self, template: Lease | None) -> None:
+        """Wait for those that are expected; what cannot be had is told to who takes it."""
+        if spare := self._spare[_key(template)]:
             await asyncio.wait(spare)
 
     async def take(self, template: Lease | None) -> Lease:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -28,6 +28,12 @@ from labkit.services.leases import LeaseHolder
 from labkit.targets.loading import load_target
 from labkit.warm import programs
 from labkit.warm.owner import WarmProcess
+
+AHEAD_S: Final = 1.0
+"""How long the first notebooks are held up for what can be made before they begin, in seconds."""
+
+_OF_ITS_OWN: Final = (Exception, SystemExit, asyncio.CancelledError)
+"""What a target's install may raise; it ends neither the run nor its loop."""
 
 MOST_TEMPLATES: Final = 4
 """Each takes a database and connections of the servers for as long as the run goes on."""
@@ -57,12 +63,11 @@ class Bench:
         self._environment = environment
         self._working_folder = working_folder
         self._warm = warm
-        used = Counter(job.target for job in jobs)
+        used = Counter(job.target for job in jobs if job.target is not None)
         most_used = used.most_common(MOST_TEMPLATES)
         self._shared = {target for target, times in most_used if times > 1}
         self._to_come = Counter(self._source(job) for job in jobs)
-        self._templates: dict[str, Lease | None] = {}
-        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._templates: dict[str, asyncio.Task[Lease | None]] = {}
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
@@ -70,17 +75,29 @@ class Bench:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        for making in self._templates.values():
+            making.cancel()
+        await asyncio.gather(*self._templates.values(), return_exceptions=True)
         await self._leases.__aexit__()
 
     async def prepare(self, jobs: Sequence[Job]) -> None:
-        """Have all that these need, who are begun at once, while the warm process warms up."""
-        with contextlib.suppress(InfrastructureError):  # whoever asks for a place is told again
-            for job in jobs:
-                template = await self._template_of(job)
-                alike = sum(self._source(other) == self._source(job) for other in jobs)
-                self._leases.expect(template, at_once=alike)
-        await self._leases.ready()
+        """Have all that these need, who are begun at once, while the warm process warms up.
+
+        What takes longer than `AHEAD_S` is waited for by those alone who need it.
+        """
+        by_source = Counter(map(self._source, jobs))
+        deadlines = {self._source(job): job.deadline_s for job in jobs}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(AHEAD_S):
+                each = (self._expect(*one, deadlines[one[0]]) for one in by_source.items())
+                await asyncio.gather(*each)
         await self._door()
+
+    async def _expect(self, source: str | None, at_once: int, deadline_s: float) -> None:
+        with contextlib.suppress(InfrastructureError):  # whoever asks for a place is told again
+            template = await self._template(source, deadline_s=deadline_s)
+            self._leases.expect(template, at_once=at_once)
+            await self._leases.ready(template)
 
     async def _door(self) -> Path | None:
         return await self._warm.door() if self._warm else None
@@ -96,7 +113,8 @@ class Bench:
         Raises `ServiceUnavailable` or `LeaseError` when there is no lease to be had. One that
         cannot be given back is told in the journal: its marker lets the next run remove it.
         """
-        source, template = self._source(job), await self._template_of(job)
+        source = self._source(job)
+        template = await self._template(source, deadline_s=job.deadline_s)
         lease = await self._leases.take(template)
         self._to_come[source] -= 1
         if self._to_come[source] > 0:
@@ -122,15 +140,17 @@ class Bench:
             environment[programs.DOOR] = str(warm)
         return KernelPlace(folder, environment, self._working_folder, warm)
 
-    async def _template_of(self, job: Job) -> Lease | None:
-        """A lease with its target's schema in it; None when the notebook must make it, or fails."""
-        target = self._source(job)
+    async def _template(self, target: str | None, *, deadline_s: float) -> Lease | None:
+        """A lease with the target's schema in it; None when the notebook must make it, or fails.
+
+        Of several who ask, each may go before it is made.
+        """
         if target is None:
             return None
-        async with self._making[target]:
-            if target not in self._templates:
-                self._templates[target] = await self._try_to_make_template(target, job.deadline_s)
-        return self._templates[target]
+        if target not in self._templates:
+            making = self._try_to_make_template(target, deadline_s)
+            self._templates[target] = asyncio.create_task(making, name=f"template for {target}")
+        return await asyncio.shield(self._templates[target])
 
     async def _try_to_make_template(self, target: str, deadline_s: float) -> Lease | None:
         try:
@@ -146,7 +166,15 @@ class Bench:
         try:
             async with asyncio.timeout(deadline_s):
                 await factory.install(lease)
-        except Exception as error:
+        except _OF_ITS_OWN as error:
+            _let_through_what_was_asked_for(error)
             text = f"target {target!r} made no schema: its install raised {type(error).__name__}"
             raise TargetError(f"{text}: {error}") from error
         return lease
+
+
+def _let_through_what_was_asked_for(error: BaseException) -> None:
+    """Raise a cancellation again, unless it is one that nobody asked this task for."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error

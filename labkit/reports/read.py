@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -92,11 +92,17 @@ def read_run(folder: Path) -> RunResult:
         secrets=tuple(story.every(SecretFound)),
         known=tuple(catch for told in story.every(CatchesKnown) for catch in told.catches),
         options=story.started.options,
-        services_s=next((one.at - story.started.at for one in story.every(ServicesReady)), None),
-        begun_s=next((one.at - story.started.at for one in story.every(NotebookStarted)), None),
+        services_s=_first_s(entries, ServicesReady),
+        begun_s=_first_s(entries, NotebookStarted),
         coverage=next((one.files for one in reversed(story.every(CoverageMeasured))), None),
         proof=next(iter(story.every(ProofStarted)), None),
     )
+
+
+def _first_s(entries: Sequence[Entry], kind: type[Entry]) -> float | None:
+    """From the run's start to the first entry of a kind; None where it was resumed before."""
+    before = takewhile(lambda entry: not isinstance(entry, RunResumed), entries)
+    return next((one.at - entries[0].at for one in before if isinstance(one, kind)), None)
 
 
 def read_outcome(folder: Path, notebook: str) -> Outcome:
@@ -127,7 +133,7 @@ def _is_overtaken(entry: Entry, notebooks: Collection[str]) -> bool:
 
 def _paused_s(entries: Sequence[Entry]) -> float:
     """How long nothing was done, before each time that the run was resumed."""
-    pairs = itertools.pairwise(entries)
+    pairs = pairwise(entries)
     return sum(after.at - before.at for before, after in pairs if isinstance(after, RunResumed))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from labkit.errors import ServiceUnavailable
+from labkit.errors import KeeperLost, ServiceUnavailable
 from labkit.services.binaries import Account, Programs
 from labkit.services.keeper import Keeper, ServerCommand
 
@@ -61,11 +61,21 @@ async def provide_cluster(
     kept = cache / "clusters" / f"postgresql-{version}-{user}-{_FORM}"
     cluster = Cluster(keeper.folder / "cluster")
     if kept.is_dir():
-        await keeper.copy(kept, cluster.folder)
+        await _take_from_cache(keeper, cluster, kept)
     else:
         await _initialise(keeper, programs, account, cluster, _major(version))
         await _put_into_cache(keeper, cluster, kept)
     return cluster
+
+
+async def _take_from_cache(keeper: Keeper, cluster: Cluster, kept: Path) -> None:
+    try:
+        await keeper.copy(kept, cluster.folder)
+        if not cluster.initial_password:
+            raise ServiceUnavailable(f"{kept / 'password'} is empty")
+    except OSError as error:
+        text = f"a cluster of the lab's cache cannot be copied: {error}"
+        raise ServiceUnavailable(f"{text}; if {kept} is damaged, delete it") from error
 
 
 async def _initialise(
@@ -99,6 +109,8 @@ async def _put_into_cache(keeper: Keeper, cluster: Cluster, kept: Path) -> None:
                 staged = kept.with_name(f"{kept.name}.partial-{secrets.token_hex(4)}")
                 await keeper.copy(cluster.folder, staged)
                 staged.rename(kept)
+    except KeeperLost:
+        raise
     except OSError as error:
         text = f"the lab's cache {kept.parent} cannot be written: {error}"
         raise ServiceUnavailable(f"{text}; name another folder in LABKIT_CACHE_DIR") from error
@@ -113,9 +125,17 @@ def _turn_to_put(kept: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        for left in kept.parent.glob(f"{kept.name}.partial-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield not kept.is_dir()
+        try:
+            _remove_halves(kept)
+            yield not kept.is_dir()
+        finally:
+            _remove_halves(kept)
+
+
+def _remove_halves(kept: Path) -> None:
+    """Remove copies that did not become whole; only whose turn it is may do so."""
+    for left in kept.parent.glob(f"{kept.name}.partial-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def postgres_command(keeper: Keeper, programs: Programs, cluster: Cluster) -> ServerCommand:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import labkit
-from labkit.errors import ServiceUnavailable
+from labkit.errors import KeeperLost, ServiceUnavailable
 from labkit.services.binaries import Account
 from labkit.services.places import scratch_folders
 
@@ -125,7 +125,7 @@ class Keeper:
                 answer = await self._answer_to(number)
         except (ConnectionError, TimeoutError) as error:
             text = "the keeper of the lab's servers has died or hangs, and they with it"
-            raise ServiceUnavailable(text) from error
+            raise KeeperLost(text) from error
         if "error" in answer:
             raise ServiceUnavailable(f"the keeper of the lab's servers failed: {answer['error']}")
         return answer["result"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import re
@@ -125,26 +126,34 @@ def _free_shared_memory(pid_file: Path) -> None:
 
 
 def copy_tree(source: str, target: str) -> None:
-    """Copy a folder of folders and files with their owners and modes, as root or as their owner.
+    """Copy a folder of folders and files with their modes, and as root with their owners.
 
     A cluster has a thousand small files; `cp -a` takes twice as long for them. Raises `OSError`
     where a file is anything else, or does not fit.
     """
-    found = os.lstat(source)
-    Path(target).mkdir(stat.S_IMODE(found.st_mode))
-    os.chown(target, found.st_uid, found.st_gid)
+    Path(target).mkdir(0o700)
     with os.scandir(source) as entries:
         for entry in entries:
             copy = copy_tree if entry.is_dir(follow_symlinks=False) else _copy_file
             copy(entry.path, f"{target}/{entry.name}")
+    with _opened(target, os.O_RDONLY | os.O_DIRECTORY) as copied:
+        _give(copied, os.lstat(source))
+
+
+def _give(copy: int, like: os.stat_result) -> None:
+    """Give a copy the mode of its original; and the owner, who for others than root is they."""
+    if os.geteuid() == 0:
+        os.fchown(copy, like.st_uid, like.st_gid)
+    os.fchmod(copy, stat.S_IMODE(like.st_mode))
 
 
 def _copy_file(source: str, target: str) -> None:
-    with _opened(source, os.O_RDONLY | os.O_NOFOLLOW) as original:
+    with _opened(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as original:
         found = os.fstat(original)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "neither a file nor a folder", source)
         with _opened(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as copy:
-            os.fchown(copy, found.st_uid, found.st_gid)
-            os.fchmod(copy, stat.S_IMODE(found.st_mode))
+            _give(copy, found)
             while data := os.read(original, _CHUNK_BYTES):
                 write_all(copy, data)
 

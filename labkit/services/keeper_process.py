@@ -261,7 +261,9 @@ def main() -> None:
     """Serve one owner until it says goodbye, dies, or this process is told to end."""
     signal.signal(signal.SIGTERM, _terminated)
     orders = _orders()
-    first = next(orders)
+    first = next(orders, None)
+    if first is None:
+        return
     try:
         keeper = Keeper(first)
     except OSError as error:

@@ -1,8 +1,8 @@
 """The forks of a warm process: each made for a request, and ended with who asked for it.
 
 The connection of a request is a lease: when it ends before the new process does, the whole process
-group of that process is killed. What left the group, as daemons do, stays its descendant: each fork
-adopts its own orphans, and when it has ended, they come to the warm process, which kills them.
+group of that process is killed. What has left the group, as daemons do, comes to the warm process
+when its parent is gone, and ends with that.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 from labkit.errors import NotWarm, RecordError
+from labkit.warm.orphans import adopt_orphans, children, end_children, reap
 from labkit.warm.requests import STANDARD, Request, answer, receive_request
-from labkit.warm.state import adopt_orphans, children, die_with, why_not_to_fork
+from labkit.warm.state import die_with, why_not_to_fork
 
 REQUEST_S: Final = 5.0
 """How long a request may take to come in, in seconds; everybody else waits meanwhile."""
+ASKED_S: Final = 3.0
+"""How long what forks left behind may take to end when it is asked to, in seconds."""
+KILLED_S: Final = 2.0
+"""How long it may take to be gone when it is killed, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,6 @@ class Forks:
         if pid == 0:
             os.setsid()
             die_with(warm)
-            adopt_orphans()
             self._leave(lease)
             for descriptor, standard in zip(descriptors, STANDARD, strict=True):
                 os.dup2(descriptor, standard)
@@ -128,7 +131,7 @@ class Forks:
         fork.kill()
         status = fork.reap()
         del self._forks[fork.pid]
-        _end_all_but(self._forks.keys())
+        reap(children() - self._forks.keys())
         with contextlib.suppress(OSError):  # nobody is left who would want to know
             answer(fork.lease, status=status)
         for ready in (fork.pidfd, fork.lease):
@@ -139,18 +142,7 @@ class Forks:
     def _end_all(self) -> None:
         for fork in list(self._forks.values()):
             self._end(fork)
-
-
-def _end_all_but(forks: AbstractSet[int]) -> None:
-    """Kill the children of this process that are none of its forks, and what these leave behind."""
-    spared = set[int]()  # another user's
-    while orphans := children() - forks - spared:
-        for pid in orphans:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except PermissionError:
-                spared.add(pid)
+        end_children(asked_s=ASKED_S, killed_s=KILLED_S)
 
 
 def _new_process() -> int:

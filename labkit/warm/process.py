@@ -68,7 +68,7 @@ def main() -> None:
 def _become(request: Request) -> int:
     """Be what was asked for, in a new process; the status that it ends with."""
     renew(request.environment, request.folder)
-    sys.path[:] = request.search_path or (request.folder, *sys.path[1:])
+    sys.path[:] = request.search_path or _search_path(request.folder)
     sys.argv = [request.module, *request.argv]
     try:
         runpy.run_module(request.module, run_name="__main__", alter_sys=True)
@@ -81,6 +81,11 @@ def _become(request: Request) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _search_path(folder: str) -> list[str]:
+    """Where a program that is started in this folder would look for modules."""
+    return sys.path if sys.flags.safe_path else [folder, *sys.path[1:]]
 
 
 def _end(status: int) -> NoReturn:

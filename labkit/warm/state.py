@@ -9,12 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
+from labkit.warm.orphans import list_of_children
+
 _PR_SET_PDEATHSIG: Final = 1
-_PR_SET_CHILD_SUBREAPER: Final = 36
 _SIGNS: Final[Mapping[str, str]] = {
     "anon_inode:[eventpoll]": "an event loop",
     "anon_inode:[eventfd]": "a zmq context",
@@ -24,16 +24,7 @@ _SIGNS: Final[Mapping[str, str]] = {
 
 def can_fork() -> bool:
     """Whether this system has what it takes: Linux, from 5.3 on, that tells of children."""
-    return hasattr(os, "pidfd_open") and _list_of_children().exists()
-
-
-def children() -> AbstractSet[int]:
-    """The pids of this process's children, if it has one thread."""
-    return set(map(int, _list_of_children().read_text().split()))
-
-
-def _list_of_children() -> Path:
-    return Path(f"/proc/self/task/{os.getpid()}/children")
+    return hasattr(os, "pidfd_open") and list_of_children().exists()
 
 
 def why_not_to_fork() -> str:
@@ -60,12 +51,6 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it was gone before the signal was asked for
             os._exit(1)
-
-
-def adopt_orphans() -> None:
-    """Be the parent of what its descendants leave behind, instead of process 1, on Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def renew(environment: Mapping[str, str], folder: str) -> None:

@@ -43,3 +43,21 @@ class Endless(Platform):
         """Waits for nothing."""
         await asyncio.Event().wait()
         await super().install(lease)
+
+
+class Cancelling(Platform):
+    """Lets a cancellation out that nobody asked for."""
+
+    @classmethod
+    async def install(cls, lease: Lease) -> None:
+        """Raises."""
+        raise asyncio.CancelledError(lease.id)
+
+
+class Leaving(Platform):
+    """Takes itself for a program."""
+
+    @classmethod
+    async def install(cls, lease: Lease) -> None:
+        """Raises."""
+        raise SystemExit(lease.id)

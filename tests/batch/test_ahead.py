@@ -39,7 +39,7 @@ def test_what_is_expected_is_there_when_it_is_asked_for(
     async def work() -> None:
         async with leases_on(own_services, tmp_path, told) as (_, leases):
             leases.expect(None)
-            await leases.ready()
+            await leases.ready(None)
             before = await asyncio.to_thread(things_on, own_services)
             lease = await leases.take(None)
             assert any(lease.id in thing for thing in before)
@@ -59,7 +59,7 @@ def test_several_who_come_at_once_find_one_each(own_services: Services, tmp_path
             leases.expect(None, at_once=2)
             leases.expect(None, at_once=3)
             leases.expect(None)
-            await leases.ready()
+            await leases.ready(None)
             made = set(holder._marks)
             assert {(await leases.take(None)).id for _ in range(3)} == made
 
@@ -92,7 +92,7 @@ def test_one_that_cannot_be_had_is_told_to_who_asks(own_services: Services, tmp_
             with pytest.raises(LeaseError):
                 await leases.take(gone)
             leases.expect(gone)
-            await leases.ready()
+            await leases.ready(gone)
 
     asyncio.run(work())
     [note] = told

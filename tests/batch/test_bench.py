@@ -109,6 +109,25 @@ def test_who_is_begun_at_once_finds_a_lease_that_is_there(
     asyncio.run(take())
 
 
+def test_a_schema_that_takes_long_holds_up_its_own_notebooks_alone(
+    tmp_path: Path, own_services: Services
+) -> None:
+    """The others are begun meanwhile, with leases that are there; nothing of it is left."""
+    before = things_on(own_services)
+    slow = jobs(tmp_path, "tests.batch.targets:Endless", "slow", "slower")
+    quick = jobs(tmp_path, "labkit.reference:Platform", "one", "two")
+
+    async def take() -> None:
+        async with bench_on(own_services, tmp_path, [], [*slow, *quick]) as bench:
+            await bench.prepare([*slow, *quick])
+            made = set(bench._holder._marks)
+            async with bench.place(quick[0]) as one, bench.place(quick[1]) as two:
+                assert {handed_over(place).lease.id for place in (one, two)} < made
+
+    asyncio.run(take())
+    assert things_on(own_services) <= before
+
+
 def test_a_server_that_is_gone_is_told_to_who_asks_for_a_place(tmp_path: Path) -> None:
     """Preparing for a notebook is no place to fail: its own outcome says what was missing."""
     planned = jobs(tmp_path, "labkit.reference:Platform", "one", "two")
@@ -132,6 +151,8 @@ def test_a_server_that_is_gone_is_told_to_who_asks_for_a_place(tmp_path: Path) -
         ("nowhere_to_be_found:Target", "there is no module 'nowhere_to_be_found'"),
         ("tests.batch.targets:Uninstallable", "its install raised ZeroDivisionError"),
         ("tests.batch.targets:Endless", "its install raised TimeoutError"),
+        ("tests.batch.targets:Cancelling", "its install raised CancelledError"),
+        ("tests.batch.targets:Leaving", "its install raised SystemExit"),
     ],
 )
 def test_a_target_without_a_template_is_noted_once(

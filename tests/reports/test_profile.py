@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit.journal import Phase, Spent
+from labkit.journal import NotebookStarted, Phase, RunResumed, Spent
 from labkit.reports.html import Pages
 from labkit.reports.profile import PHASES, profiles
 from labkit.reports.read import read_run
 from labkit.reports.results import RunResult
 from labkit.reports.results_json import results_json
 from tests.reports.pages import Page
-from tests.reports.runs import RunFolder, check_cell
+from tests.reports.runs import AT, RunFolder, check_cell
 
 
 def run_of(root: Path, options: str, *spent: Spent) -> RunResult:
@@ -61,6 +61,15 @@ def test_the_page_shows_each_phase(tmp_path: Path) -> None:
     assert "answered after 500 ms, and the first notebook began after 700 ms." in page.text
     labels = [cell.attributes.get("data-label") for cell in page.all("td")]
     assert labels[-8:] == ["time", *PHASES, "other", "total"]
+
+
+def test_what_began_after_a_pause_is_not_told(tmp_path: Path) -> None:
+    """A run that went on the next day would seem to have prepared all night."""
+    begun, paused = NotebookStarted(AT + 2, "database"), RunResumed(AT + 1, ("database",))
+    at_once = read_run(RunFolder(tmp_path / "at-once", entries=(begun, paused)).write())
+    assert (at_once.services_s, at_once.begun_s) == (0.5, 2.0)
+    later = read_run(RunFolder(tmp_path / "later", entries=(paused, begun)).write())
+    assert (later.services_s, later.begun_s) == (0.5, None)
 
 
 def test_notebooks_that_never_ran_have_no_profile(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from labkit.errors import ServiceUnavailable
 from labkit.services.binaries import Programs, find_postgres, server_account
-from labkit.services.cluster import Cluster, provide_cluster, server_version
+from labkit.services.cluster import Cluster, _turn_to_put, provide_cluster, server_version
 from labkit.services.keeper import keep
 from tests.services.owners import eventually, kill, owner
 
@@ -86,6 +86,26 @@ def test_half_a_copy_is_never_used(tmp_path: Path) -> None:
     kept.rename(kept.with_name(f"{kept.name}.partial-0123"))
     provided(tmp_path)
     assert kept_in(tmp_path) == [kept]
+
+
+def test_a_damaged_cluster_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """It does not heal by itself, and is nobody's data."""
+    provided(tmp_path)
+    [kept] = kept_in(tmp_path)
+    (kept / "password").unlink()
+    with pytest.raises(ServiceUnavailable, match=f"password.*if {kept} is damaged, delete it"):
+        provided(tmp_path)
+    (kept / "data" / "pipe").symlink_to(kept)
+    with pytest.raises(ServiceUnavailable, match=f"pipe.*if {kept} is damaged, delete it"):
+        provided(tmp_path)
+
+
+def test_a_copy_that_does_not_become_whole_is_removed(tmp_path: Path) -> None:
+    """It would fill a disk that is full already."""
+    with _turn_to_put(tmp_path / "kept") as mine:
+        assert mine
+        (tmp_path / "kept.partial-0123").mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.lock"]
 
 
 def test_a_starter_killed_at_any_moment_breaks_nothing(tmp_path: Path) -> None:

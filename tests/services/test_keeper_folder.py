@@ -5,15 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labkit.services.keeper import keep
 from labkit.services.keeper_folder import FOLDER_PREFIX, MARKER, _sweep, copy_tree
+from tests.services.owners import same_imports
 
 OTHER_USER = 65534
+COPIES = f"""
+import os, sys
+from labkit.services.keeper_folder import copy_tree
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid({OTHER_USER})
+    os.setuid({OTHER_USER})
+copy_tree(sys.argv[1] + "/original", sys.argv[1] + "/copy")
+"""
 
 
 def test_only_what_bears_our_marker_is_swept(tmp_path: Path) -> None:
@@ -78,14 +92,36 @@ def test_a_copy_has_the_owners_modes_and_contents_of_its_original(tmp_path: Path
     assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o700
 
 
-def test_no_copy_follows_a_link_or_writes_over_anything(tmp_path: Path) -> None:
-    """A cluster has no links; what stands in the place of the copy already is somebody's."""
-    (tmp_path / "with link").mkdir()
-    (tmp_path / "with link" / "link").symlink_to(tmp_path)
-    with pytest.raises(OSError, match="link"):
-        copy_tree(str(tmp_path / "with link"), str(tmp_path / "copy"))
+def test_who_is_not_root_copies_files_of_a_group_that_is_not_theirs() -> None:
+    """So are those below a folder that hands its group on, as all of macOS's are."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "original").mkdir()
+        (folder / "original" / "file").write_text("content")
+        if os.getuid() == 0:
+            for path in (folder, folder / "original", folder / "original" / "file"):
+                os.chown(path, OTHER_USER, 0)
+        subprocess.run([sys.executable, "-c", COPIES, name], env=same_imports(), check=True)
+        assert (folder / "copy" / "file").read_text() == "content"
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/"), os.mkfifo])
+def test_what_is_neither_file_nor_folder_is_refused(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """A cluster has no such thing; nobody waits for who might write into a pipe."""
+    (tmp_path / "original").mkdir()
+    make(tmp_path / "original" / "odd")
+    with pytest.raises(OSError, match="odd"):
+        copy_tree(str(tmp_path / "original"), str(tmp_path / "copy"))
+
+
+def test_no_copy_writes_over_anything(tmp_path: Path) -> None:
+    """What stands in its place is somebody's."""
+    (tmp_path / "original").mkdir()
+    (tmp_path / "copy").mkdir()
     with pytest.raises(FileExistsError):
-        copy_tree(str(tmp_path / "with link"), str(tmp_path / "copy"))
+        copy_tree(str(tmp_path / "original"), str(tmp_path / "copy"))
 
 
 def test_an_original_that_is_gone_is_an_error_of_its_owner(tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""What forks leave behind in sessions of their own ends in order, with the warm process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.services.owners import eventually, is_running, kill, owner, same_imports
+from tests.warm.stage import LEAVES_A_DAEMON, WAITS, forked, ran, warmed
+
+ENDS: Final = """
+import subprocess, sys
+from labkit.warm.orphans import adopt_orphans, children, end_children
+adopt_orphans()
+subprocess.run([sys.executable, "-c", sys.argv[1]], start_new_session=True)
+print(len(children()), flush=True)
+end_children(asked_s=float(sys.argv[2]), killed_s=60.0)
+print(len(children()), flush=True)
+"""
+"""A process that runs a program, and ends what this leaves behind."""
+LEAVES: Final = """
+import subprocess, sys
+argv = [sys.executable, "-c", {daemon!r}]
+daemon = subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE)
+daemon.stdout.readline()
+"""
+CLEARS_UP: Final = """
+import pathlib, signal
+def end(*_):
+    pathlib.Path("cleared").touch()
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+print("begun", flush=True)
+while True:
+    signal.pause()
+"""
+RESISTS: Final = CLEARS_UP.replace("raise SystemExit", "pass")
+OWNS: Final = """
+import asyncio
+from tests.warm.stage import LEAVES_A_DAEMON, WAITS, forked, warmed
+async def own():
+    async with warmed() as warm, forked(warm.door, LEAVES_A_DAEMON + WAITS) as fork:
+        print(fork.line(), flush=True)
+        await fork.process.wait()
+asyncio.run(own())
+"""
+"""An owner of a warm process that says the number of its fork's daemon."""
+
+
+@pytest.mark.parametrize(("daemon", "asked_s"), [(CLEARS_UP, 60.0), (RESISTS, 0.5)])
+def test_orphans_are_asked_to_end_and_killed_where_they_do_not(
+    daemon: str, asked_s: float, tmp_path: Path
+) -> None:
+    """A server in a session of its own can clear up; one that resists is gone all the same."""
+    argv = [sys.executable, "-c", ENDS, LEAVES.format(daemon=daemon), str(asked_s)]
+    told = subprocess.run(
+        argv, cwd=tmp_path, env=same_imports(), stdout=subprocess.PIPE, check=True
+    )
+    assert told.stdout.split() == [b"1", b"0"]
+    assert (tmp_path / "cleared").exists()
+
+
+def test_a_daemon_outlives_its_fork_and_ends_with_the_warm_process() -> None:
+    """By then its fork may have ended long ago, and nobody knows whose it was."""
+
+    async def run() -> int:
+        async with warmed() as warm:
+            daemon = int((await ran(warm.door, LEAVES_A_DAEMON)).text)
+            async with forked(warm.door, WAITS) as fork:
+                fork.line()
+            assert is_running(daemon)
+        return daemon
+
+    assert not is_running(asyncio.run(run()))
+
+
+def test_an_orphan_that_ended_by_itself_is_let_go_of() -> None:
+    """At the next end of a fork it is no zombie any more."""
+
+    async def run() -> None:
+        async with warmed() as warm:
+            daemon = int((await ran(warm.door, LEAVES_A_DAEMON)).text)
+            os.kill(daemon, signal.SIGKILL)
+            assert eventually(lambda: not is_running(daemon))
+            await ran(warm.door, "pass")
+            assert eventually(lambda: daemon not in warm.children)
+
+    asyncio.run(run())
+
+
+def test_daemons_end_after_the_owner_of_the_warm_process_was_killed() -> None:
+    """`kill -9` leaves none of them."""
+    with owner(OWNS) as (process, daemon):
+        assert is_running(daemon)
+        kill(process.pid)
+        assert eventually(lambda: not is_running(daemon))
