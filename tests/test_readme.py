@@ -125,11 +125,12 @@ def test_ci_stops_at_a_red_step_with_its_code(tmp_path: Path) -> None:
 
 def test_the_example_is_a_check_that_passes(tmp_path: Path) -> None:
     """The cells that the README shows run as they stand there, in a project laid out by `init`."""
-    opening, check, _ = _blocks("python")
+    parameters, opening, check, _ = _blocks("python")
     assert labkit_here("init", "mine", folder=tmp_path).exit_code == 0
     area = tmp_path / "mine" / "notebooks" / "my_area.ipynb"
+    tagged = notebook_files.code(parameters, "parameters")
     cells = (opening, check, "await lab.close()")
-    notebook_files.write(area, *map(notebook_files.code, cells))
+    notebook_files.write(area, tagged, *map(notebook_files.code, cells))
     ran = labkit(
         *("run", "my_area"), folder=tmp_path / "mine", environment=variables(tmp_path / "cache")
     )

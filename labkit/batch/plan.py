@@ -159,7 +159,8 @@ def make_plan(
     )
     faults += _environment_faults(given)
     if all_were_read:  # only then is a name that nobody declares unknown
-        faults += _unknown_names(given, chosen, project)
+        deaf = tuple(_deaf(given, chosen))
+        faults += deaf or _unknown_names(given, chosen, project)
     if not 0 < deadline_s < math.inf:
         faults.append(UsageError(f"a deadline of {deadline_s} s cannot be kept; give more than 0"))
     names = unique_names(one.notebook.name for one in chosen)
@@ -329,6 +330,18 @@ def _unknown_names(
         *(faults if faults and unknown else unknown),
         *(one.unknown_among(selected, here) for one in in_options if one.name not in selected),
     ]
+
+
+def _deaf(given: Iterable[Given], chosen: Iterable[_Chosen]) -> Iterator[UsageError]:
+    """Notebooks with checks of another platform than the one that was asked for."""
+    targets = [one.value for one in given if one.name == "target"]
+    checking = (one for one in chosen if one.notebook.checks)
+    deaf = [one.written for one in checking if "target" not in _declared([one])]
+    if targets and deaf:
+        yield UsageError(
+            f"{', '.join(deaf)} would not hear of target {targets[-1]!r:.80}: declare `target: str`"
+            " in a cell tagged `parameters` and give it to Lab.open, or name other notebooks"
+        )
 
 
 def _declared(chosen: Iterable[_Chosen]) -> frozenset[str]:

@@ -240,6 +240,19 @@ def test_nothing_to_run(tmp_path: Path) -> None:
         plan(Project(tmp_path))
 
 
+def test_a_notebook_that_would_work_on_another_platform_is_refused(project: Project) -> None:
+    """Green on the reference platform, it would be taken for a word about yours."""
+    write(project.notebooks / "deaf.ipynb", code(CHECK))
+    write_with_parameters(project.notebooks / "hears.ipynb", f"{FIRST}\ntarget: str = ''")
+    ours = [("target", "ours:Platform")]
+    told = "^notebooks/deaf.ipynb would not hear of target 'ours:Platform': declare"
+    for names in (["deaf"], ["hears", "deaf"]):
+        with pytest.raises(UsageError, match=told):
+            plan(project, *names, texts=ours)
+    assert plan(project, "hears", texts=ours).jobs
+    assert plan(project, "hears", "deaf").jobs
+
+
 def test_unknown_parameter(project: Project) -> None:
     """A name given by an option must be declared by a selected notebook."""
     with pytest.raises(ParameterError, match=r"'title' from -p .* could be for \(first\);"):
