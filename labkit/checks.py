@@ -335,8 +335,9 @@ class Check:
     def _decide_expectations(self) -> tuple[Outcome, str, str]:
         missed = [expectation for expectation in self._expectations if not expectation.holds]
         if missed:
-            first, count = missed[0], f"{len(missed)} of {len(self._expectations)}"
-            told = f"{count} expectations did not hold; the first: {first.label}: expected "
+            first, all_of_them = missed[0], len(self._expectations)
+            told = f"{len(missed)} of {all_of_them} expectation{'s' * (all_of_them != 1)}"
+            told += f" did not hold; the first: {first.label}: expected "
             return Outcome.FAILED, first.reason, f"{told}{first.expected}, got {first.actual}"
         if self._unknown is not None:
             return Outcome.UNKNOWN, *self._unknown

@@ -62,7 +62,10 @@ def plan_proof(
                 jobs.append(made)
                 trials.append(Trial(made.name, job.name, sabotage.name if sabotage else ""))
     if all(not trial.sabotage for trial in trials):
-        raise UsageError("no sabotage concerns these notebooks; labkit prove --list shows them all")
+        raise UsageError(
+            "no sabotage concerns these notebooks; labkit prove --list shows them all, and their"
+            " platform is what brings them, as `sabotages`"
+        )
     started = ProofStarted(time.time(), tuple(sabotages), tuple(trials), is_whole and not names)
     return replace(plan, jobs=tuple(jobs)), started
 

@@ -10,7 +10,7 @@ from junitparser.junitparser import Attr, FinalResult
 from labkit.records import Expectation, Outcome
 from labkit.reports.repeats import steadiness
 from labkit.reports.results import CheckResult, NotebookResult, Problem, RunResult
-from labkit.reports.texts import capped, gist, one_line, verdict
+from labkit.reports.texts import capped, counted, gist, one_line, verdict
 
 
 class _Case(TestCase):
@@ -98,7 +98,9 @@ def _text(check: CheckResult) -> str:
     lines = [f"{check.outcome}: {check.claim}", f"reason: {check.reason}", check.detail]
     failing = check.failing
     if failing:
-        lines += [f"{len(failing)} of {len(check.expectations)} expectations did not hold"]
+        lines += [
+            f"{len(failing)} of {counted(len(check.expectations), 'expectation')} did not hold"
+        ]
         lines += ["the first:", *_fact(failing[0])]
     return capped("\n".join(line for line in lines if line))
 
