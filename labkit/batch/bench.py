@@ -55,7 +55,9 @@ class Bench:
         environment: Mapping[str, str],
         working_folder: Path,
         warm: WarmProcess | None = None,
+        ahead_s: float = AHEAD_S,
     ) -> None:
+        self._ahead_s = ahead_s
         self._holder = holder
         self._leases = LeasesAhead(holder, recorder)
         self._recorder = recorder
@@ -83,12 +85,12 @@ class Bench:
     async def prepare(self, jobs: Sequence[Job]) -> None:
         """Have all that these need, who are begun at once, while the warm process warms up.
 
-        What takes longer than `AHEAD_S` is waited for by those alone who need it.
+        What takes longer than `ahead_s` is waited for by those alone who need it.
         """
         by_source = Counter(map(self._source, jobs))
         deadlines = {self._source(job): job.deadline_s for job in jobs}
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(AHEAD_S):
+            async with asyncio.timeout(self._ahead_s):
                 each = (self._expect(*one, deadlines[one[0]]) for one in by_source.items())
                 await asyncio.gather(*each)
         await self._door()

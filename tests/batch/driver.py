@@ -4,12 +4,14 @@ COLD is empty where kernels are forked.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 from tests.batch.runs import run
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests themselves run under nohup
     root, workers, cold, *notebooks = sys.argv[1:]
     ran = run(
         Path(root),
