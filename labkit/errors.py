@@ -11,7 +11,6 @@
     │   └── HostRefused (PermissionError)    a given server is neither local nor allowed
     ├── InfrastructureError (RuntimeError)   services or kernels cannot start; exit code 3
     │   ├── ServiceUnavailable (ConnectionError)
-    │   │   └── KeeperLost                   who owns the lab's own servers is gone
     │   ├── LeaseError
     │   ├── KernelUnavailable
     │   └── NotWarm (ConnectionError)        no fork is to be had from a warm process
@@ -67,10 +66,6 @@ class InfrastructureError(LabError, RuntimeError):
 
 class ServiceUnavailable(InfrastructureError, ConnectionError):
     """PostgreSQL or Redis cannot be started or does not answer."""
-
-
-class KeeperLost(ServiceUnavailable):
-    """The process that owns the lab's own servers has died or hangs, and they with it."""
 
 
 class LeaseError(InfrastructureError):

@@ -18,7 +18,6 @@ BUILTINS: dict[type[LabError], tuple[type[Exception], ...]] = {
     errors.HostRefused: (ValueError, PermissionError),
     errors.InfrastructureError: (RuntimeError,),
     errors.ServiceUnavailable: (RuntimeError, ConnectionError),
-    errors.KeeperLost: (RuntimeError, ConnectionError),
     errors.LeaseError: (RuntimeError,),
     errors.KernelUnavailable: (RuntimeError,),
     errors.NotWarm: (RuntimeError, ConnectionError),

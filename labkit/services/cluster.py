@@ -6,6 +6,7 @@ are PostgreSQL's own where durability is concerned, so that what survives a cras
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import re
 import secrets
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from labkit.errors import KeeperLost, ServiceUnavailable
+from labkit.errors import ServiceUnavailable
 from labkit.services.binaries import Account, Programs
 from labkit.services.keeper import Keeper, ServerCommand
+from labkit.services.keeper_folder import copy_tree
 
 SUPERUSER: Final = "postgres"
 POSTGRES: Final = "postgres"
@@ -61,16 +63,16 @@ async def provide_cluster(
     kept = cache / "clusters" / f"postgresql-{version}-{user}-{_FORM}"
     cluster = Cluster(keeper.folder / "cluster")
     if kept.is_dir():
-        await _take_from_cache(keeper, cluster, kept)
+        await _take_from_cache(cluster, kept)
     else:
         await _initialise(keeper, programs, account, cluster, _major(version))
-        await _put_into_cache(keeper, cluster, kept)
+        await _put_into_cache(cluster, kept)
     return cluster
 
 
-async def _take_from_cache(keeper: Keeper, cluster: Cluster, kept: Path) -> None:
+async def _take_from_cache(cluster: Cluster, kept: Path) -> None:
     try:
-        await keeper.copy(kept, cluster.folder)
+        await _copied(kept, cluster.folder)
         if not cluster.initial_password:
             raise ServiceUnavailable(f"{kept / 'password'} is empty")
     except OSError as error:
@@ -96,7 +98,21 @@ async def _initialise(
     await keeper.run([str(programs.bin / "initdb"), *where, *locale, *who])
 
 
-async def _put_into_cache(keeper: Keeper, cluster: Cluster, kept: Path) -> None:
+async def _copied(source: Path, target: Path) -> None:
+    """Copy a folder beside other work; a cancellation waits for its end, to leave it in peace."""
+    copying = asyncio.create_task(asyncio.to_thread(copy_tree, str(source), str(target)))
+    cancelled: asyncio.CancelledError | None = None
+    while not copying.done():
+        try:
+            await asyncio.wait({copying})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failure = copying.exception()
+    if (raised := cancelled or failure) is not None:
+        raise raised
+
+
+async def _put_into_cache(cluster: Cluster, kept: Path) -> None:
     """Copy a fresh cluster into the cache, whole or not at all.
 
     Who finds another process doing so leaves it to that one. Half a copy, left by one that was
@@ -107,10 +123,8 @@ async def _put_into_cache(keeper: Keeper, cluster: Cluster, kept: Path) -> None:
         with _turn_to_put(kept) as mine:
             if mine:
                 staged = kept.with_name(f"{kept.name}.partial-{secrets.token_hex(4)}")
-                await keeper.copy(cluster.folder, staged)
+                await _copied(cluster.folder, staged)
                 staged.rename(kept)
-    except KeeperLost:
-        raise
     except OSError as error:
         text = f"the lab's cache {kept.parent} cannot be written: {error}"
         raise ServiceUnavailable(f"{text}; name another folder in LABKIT_CACHE_DIR") from error

@@ -83,7 +83,7 @@ class Launch:
 async def _launch(*programs: Programs, deadline_s: float) -> AsyncIterator[Launch]:
     account = server_account()
     must_copy = not all(each.are_open_to(account) for each in programs)
-    async with keep(account=account, executable=must_copy) as keeper:
+    async with keep(account=account, executable=must_copy, ahead=True) as keeper:
         yield Launch(keeper, account, deadline_s)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -22,8 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import labkit
-from labkit.errors import KeeperLost, ServiceUnavailable
+from labkit.errors import ServiceUnavailable
 from labkit.services.binaries import Account
+from labkit.services.keeper_folder import make_folder
 from labkit.services.places import scratch_folders
 
 _ANSWER_DEADLINE_S: Final = 60.0
@@ -31,7 +33,7 @@ _LONGEST_LINE_BYTES: Final = 1_000_000
 _PARTING_DEADLINE_S: Final = 20.0
 _BOOTSTRAP: Final = (
     "import sys; sys.path.append(sys.argv[1]);"
-    "from labkit.services.keeper_process import main; main()"
+    "from labkit.services.keeper_process import main; main(*sys.argv[2:])"
 )
 """Imported and not run as a script, it is compiled once."""
 
@@ -62,22 +64,25 @@ class ServerCommand:
 class Keeper:
     """The keeper's process as its owner sees it: orders to be answered one after the other."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, folder: Path
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
         self._orders = 0
-        self.folder = Path()
+        self.folder = folder
         """The private folder that the servers' data and sockets go to; deleted at the end."""
 
-    async def open(self, will: Will | None, account: Account | None, bases: Sequence[Path]) -> None:
-        """Give the first order: what there is to be done at the end, as whom, and where."""
-        order = {
-            "will": will and asdict(will),
-            "account": account and (account.uid, account.gid),
-            "bases": [str(base) for base in bases],
-        }
-        self.folder = Path(await self._ask(order))
+    def open(self, will: Will | None, account: Account | None) -> None:
+        """Give the first order, to be read once it is up: what to do at the end, and as whom."""
+        as_whom = account and (account.uid, account.gid)
+        order = {"number": 0, "will": will and asdict(will), "account": as_whom}
+        self._writer.write(json.dumps(order).encode() + b"\n")
+
+    async def ready(self) -> None:
+        """Wait until it is up; raises `ServiceUnavailable` when it does not come so far."""
+        await self._ask({"verb": "ready"})
 
     async def run(self, argv: Sequence[str], *, deadline_s: float = 60.0) -> None:
         """Run a command to its end, in the folder and as the servers' user.
@@ -89,10 +94,6 @@ class Keeper:
         if done["status"] != 0:
             text = f"`{argv[0]}` ended with status {done['status']}: {_last_lines(done['output'])}"
             raise ServiceUnavailable(text)
-
-    async def copy(self, source: Path, target: Path) -> None:
-        """Copy a folder, its owners and modes too; raises `ServiceUnavailable` when it cannot."""
-        await self._ask({"verb": "copy", "source": str(source), "target": str(target)})
 
     async def start(self, command: ServerCommand) -> None:
         """Start a server; whether it is ready is for its client to find out."""
@@ -125,7 +126,7 @@ class Keeper:
                 answer = await self._answer_to(number)
         except (ConnectionError, TimeoutError) as error:
             text = "the keeper of the lab's servers has died or hangs, and they with it"
-            raise KeeperLost(text) from error
+            raise ServiceUnavailable(text) from error
         if "error" in answer:
             raise ServiceUnavailable(f"the keeper of the lab's servers failed: {answer['error']}")
         return answer["result"]
@@ -150,22 +151,30 @@ class Keeper:
 
 @asynccontextmanager
 async def keep(
-    *, will: Will | None = None, account: Account | None = None, executable: bool = False
+    *,
+    will: Will | None = None,
+    account: Account | None = None,
+    executable: bool = False,
+    ahead: bool = False,
 ) -> AsyncIterator[Keeper]:
     """A keeper for as long as the block runs, or this process lives.
 
     Its servers run as `account` where there is one; `executable` says that programs must be able to
     run from its folder. Leaving the block by an error is leaving it in order: the will is for an
-    owner that can no longer clean up by itself. Raises `ServiceUnavailable` when it cannot start.
+    owner that can no longer clean up by itself. With `ahead` the block begins while the keeper
+    still starts; it deletes what is put into its folder by then all the same. Raises
+    `ServiceUnavailable` when it cannot start, which with `ahead` the first order does.
     """
     ours, its = socket.socketpair()
     with its:
-        process = _start(its)
+        process, folder = _start(its, account, scratch_folders(executable=executable))
     try:
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE_BYTES)
-        keeper = Keeper(reader, writer)
+        keeper = Keeper(reader, writer, folder)
         try:
-            await keeper.open(will, account, scratch_folders(executable=executable))
+            keeper.open(will, account)
+            if not ahead:
+                await keeper.ready()
             yield keeper
         finally:
             await keeper.part()
@@ -174,10 +183,26 @@ async def keep(
         _see_off(process)
 
 
-def _start(its: socket.socket) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(labkit.__file__).parents[1])]
-    descriptor = its.fileno()
-    return subprocess.Popen(argv, stdin=descriptor, stdout=descriptor, start_new_session=True)
+def _start(
+    its: socket.socket, account: Account | None, bases: Sequence[Path]
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """Make the folder and start the process that inherits its lock."""
+    try:
+        folder = make_folder(bases, (account.uid, account.gid) if account else None)
+    except OSError as error:
+        text = f"a private folder for the lab's servers cannot be made: {error}"
+        raise ServiceUnavailable(text) from error
+    root = str(Path(labkit.__file__).parents[1])
+    argv = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, root, str(folder.path), str(folder.lock)]
+    process = subprocess.Popen(
+        argv,
+        stdin=its.fileno(),
+        stdout=its.fileno(),
+        pass_fds=[folder.lock],
+        start_new_session=True,
+    )
+    os.close(folder.lock)
+    return process, folder.path
 
 
 def _see_off(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,8 @@
-"""The private folder of one keeper: marked and locked while it lives, and swept when it is dead."""
+"""The private folder of one keeper: marked and locked while it lives, and swept when it is dead.
+
+Its owner makes it, and the keeper inherits the lock: what the owner puts there while the keeper is
+still starting is the keeper's to delete, whatever becomes of the owner.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -26,34 +30,47 @@ Account = tuple[int, int]
 
 _HALF_MADE_AFTER_S: Final = 60.0
 _IPC_RMID: Final = 0
-_CHUNK_BYTES: Final = 1 << 20
+_CHUNK_BYTES: Final = 1 << 16
+_PRIVATE_FILE: Final = 0o600
+_PRIVATE_FOLDER: Final = 0o700
 
 
 class Folder:
-    """The private folder of one keeper, in the first of the `bases`; locked until it is deleted."""
+    """A private folder that is locked by an open descriptor."""
 
-    def __init__(self, bases: Sequence[Path], account: Account | None) -> None:
-        for base in bases:
-            _sweep(base)
-        while not self._make(bases[0]):
-            continue
-        if account is not None:
-            os.chown(self.path, *account)
-
-    def _make(self, base: Path) -> bool:
-        """Make a folder and lock its marker; False when a sweeper took it in between."""
-        self.path = base / f"{FOLDER_PREFIX}{os.urandom(4).hex()}"
-        self.path.mkdir(mode=0o700)
-        self._lock = os.open(self.path / MARKER, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        if _lock_at(self._lock, self.path / MARKER):
-            return True
-        os.close(self._lock)
-        return False
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self.lock = lock
 
     def delete(self) -> None:
         """Delete the folder with all in it, then let go of the lock."""
         _delete(self.path)
-        os.close(self._lock)
+        os.close(self.lock)
+
+
+def make_folder(bases: Sequence[Path], account: Account | None) -> Folder:
+    """A folder in the first of the `bases`; what dead keepers left in any of them is deleted.
+
+    Raises `OSError` where it cannot be made.
+    """
+    for base in bases:
+        _sweep(base)
+    while not (made := _made_in(bases[0])):
+        continue
+    if account is not None:
+        os.chown(made.path, *account)
+    return made
+
+
+def _made_in(base: Path) -> Folder | None:
+    """A new folder with its marker locked; None when a sweeper took it in between."""
+    path = base / f"{FOLDER_PREFIX}{os.urandom(4).hex()}"
+    path.mkdir(mode=0o700)
+    lock = os.open(path / MARKER, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    if _lock_at(lock, path / MARKER):
+        return Folder(path, lock)
+    os.close(lock)
+    return None
 
 
 def _lock_at(descriptor: int, path: Path) -> bool:
@@ -128,43 +145,55 @@ def _free_shared_memory(pid_file: Path) -> None:
 def copy_tree(source: str, target: str) -> None:
     """Copy a folder of folders and files with their modes, and as root with their owners.
 
-    A cluster has a thousand small files; `cp -a` takes twice as long for them. Raises `OSError`
-    where a file is anything else, or does not fit.
+    A cluster has a thousand small files, and each call for each of them counts: `cp -a` takes twice
+    as long. Raises `OSError` where a file is anything else, or does not fit.
     """
-    Path(target).mkdir(0o700)
+    is_root = os.geteuid() == 0
+    Path(target).mkdir(_PRIVATE_FOLDER)
     with os.scandir(source) as entries:
         for entry in entries:
-            copy = copy_tree if entry.is_dir(follow_symlinks=False) else _copy_file
-            copy(entry.path, f"{target}/{entry.name}")
-    with _opened(target, os.O_RDONLY | os.O_DIRECTORY) as copied:
-        _give(copied, os.lstat(source))
-
-
-def _give(copy: int, like: os.stat_result) -> None:
-    """Give a copy the mode of its original; and the owner, who for others than root is they."""
-    if os.geteuid() == 0:
-        os.fchown(copy, like.st_uid, like.st_gid)
-    os.fchmod(copy, stat.S_IMODE(like.st_mode))
-
-
-def _copy_file(source: str, target: str) -> None:
-    with _opened(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as original:
-        found = os.fstat(original)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "neither a file nor a folder", source)
-        with _opened(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as copy:
-            _give(copy, found)
-            while data := os.read(original, _CHUNK_BYTES):
-                write_all(copy, data)
-
-
-@contextlib.contextmanager
-def _opened(path: str, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+            if entry.is_dir(follow_symlinks=False):
+                copy_tree(entry.path, f"{target}/{entry.name}")
+            elif entry.is_file(follow_symlinks=False):
+                _copy_file(entry, f"{target}/{entry.name}", is_root)
+            else:
+                raise OSError(errno.EINVAL, "neither a file nor a folder", entry.path)
+    copied = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield descriptor
+        _give(copied, os.lstat(source), is_root, made=_PRIVATE_FOLDER)
     finally:
-        os.close(descriptor)
+        os.close(copied)
+
+
+def _give(copy: int, like: os.stat_result, is_root: bool, *, made: int) -> None:
+    """Give a copy its original's mode, if made with another, and owner: without root, oneself."""
+    if is_root:
+        os.fchown(copy, like.st_uid, like.st_gid)
+    if (mode := stat.S_IMODE(like.st_mode)) != made:
+        os.fchmod(copy, mode)
+
+
+def _copy_file(entry: os.DirEntry[str], target: str, is_root: bool) -> None:
+    found = entry.stat(follow_symlinks=False)
+    original = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        copy = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE)
+        try:
+            _give(copy, found, is_root, made=_PRIVATE_FILE)
+            _copy_content(original, copy, found.st_size)
+        finally:
+            os.close(copy)
+    finally:
+        os.close(original)
+
+
+def _copy_content(original: int, copy: int, size_bytes: int) -> None:
+    while size_bytes > 0:
+        data = os.read(original, min(size_bytes, _CHUNK_BYTES))
+        if not data:
+            raise OSError(errno.EIO, "a file became shorter while it was copied")
+        write_all(copy, data)
+        size_bytes -= len(data)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from labkit.services.keeper_folder import Account, Folder, copy_tree, write_all
+from labkit.services.keeper_folder import Account, Folder, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the module `typing` takes longer to load than what this process does at first
@@ -164,15 +164,14 @@ def _is_dead(pid: int) -> bool:
 class Keeper:
     """Carries out the orders of one owner."""
 
-    def __init__(self, order: Mapping[str, Any]) -> None:
-        account = order["account"] and tuple(order["account"])
+    def __init__(self, order: Mapping[str, Any], folder: Folder) -> None:
         self._will = order["will"]
-        self._children = Children(account)
+        self._children = Children(order["account"] and tuple(order["account"]))
         self._servers: dict[str, Server] = {}
-        self.folder = Folder([Path(base) for base in order["bases"]], account)
+        self.folder = folder
         self._verbs: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+            "ready": lambda _order: None,
             "run": self.run,
-            "copy": lambda order: copy_tree(order["source"], order["target"]),
             "start": self.start,
             "status": lambda order: self._servers[order["name"]].process.poll(),
             "crash": lambda order: self._servers[order["name"]].crash(),
@@ -257,21 +256,22 @@ def _terminated(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def main() -> None:
-    """Serve one owner until it says goodbye, dies, or this process is told to end."""
+def main(folder_path: str, lock: str) -> None:
+    """Serve one owner until it says goodbye, dies, or this process is told to end.
+
+    The folder is there already, locked by an inherited descriptor.
+    """
     signal.signal(signal.SIGTERM, _terminated)
+    folder = Folder(Path(folder_path), int(lock))
     orders = _orders()
     first = next(orders, None)
     if first is None:
+        folder.delete()
         return
-    try:
-        keeper = Keeper(first)
-    except OSError as error:
-        _answer({"number": first["number"], "error": f"{type(error).__name__}: {error}"})
-        return
+    keeper = Keeper(first, folder)
     orphaned = False
     try:
-        _answer({"number": first["number"], "result": str(keeper.folder.path)})
+        _answer({"number": first["number"], "result": None})
         for order in orders:
             if order["verb"] == "goodbye":
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -16,9 +17,24 @@ import pytest
 
 from labkit.services.keeper import keep
 from labkit.services.keeper_folder import FOLDER_PREFIX, MARKER, _sweep, copy_tree
-from tests.services.owners import same_imports
+from tests.services.owners import eventually, owner, same_imports
 
 OTHER_USER = 65534
+DIES = """
+import asyncio, json, os, signal
+from labkit.services import keeper
+async def main():
+    start = keeper._start
+    def started(*arguments):
+        process, folder = start(*arguments)
+        (folder / "early").mkdir()
+        print(json.dumps(str(folder)), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    keeper._start = started
+    async with keeper.keep():
+        pass
+asyncio.run(main())
+"""
 COPIES = f"""
 import os, sys
 from labkit.services.keeper_folder import copy_tree
@@ -80,6 +96,7 @@ def test_a_copy_has_the_owners_modes_and_contents_of_its_original(tmp_path: Path
     original.chmod(0o700)
     (original / "nothing").touch()
     (original / "deep" / "large").write_bytes(os.urandom(3_000_001))
+    (original / "deep" / "program").touch(0o700)
     secret = original / "deep" / "secret"
     secret.write_text("hidden")
     secret.chmod(0o400)
@@ -124,13 +141,21 @@ def test_no_copy_writes_over_anything(tmp_path: Path) -> None:
         copy_tree(str(tmp_path / "original"), str(tmp_path / "copy"))
 
 
-def test_an_original_that_is_gone_is_an_error_of_its_owner(tmp_path: Path) -> None:
-    """The keeper tells which file it was, and goes on."""
+def test_what_stands_in_a_folder_before_its_keeper_is_up_is_deleted_with_it() -> None:
+    """The lock is the keeper's from the beginning, so nobody else deletes the folder either."""
 
-    async def scenario() -> None:
-        async with keep() as keeper:
-            with pytest.raises(OSError, match="nowhere"):
-                await keeper.copy(tmp_path / "nowhere", keeper.folder / "copy")
-            await keeper.run(["true"])
+    async def scenario() -> Path:
+        async with keep(ahead=True) as keeper:
+            (keeper.folder / "early").mkdir()
+            _sweep(keeper.folder.parent)
+            assert (keeper.folder / "early").exists()
+        return keeper.folder
 
-    asyncio.run(scenario())
+    assert not asyncio.run(scenario()).exists()
+
+
+def test_an_owner_that_dies_before_its_keeper_is_up_leaves_no_folder() -> None:
+    """Killed with SIGKILL before it gave an order."""
+    with owner(DIES) as (process, folder):
+        assert process.wait(60) == -signal.SIGKILL
+        assert eventually(lambda: not Path(folder).exists())
