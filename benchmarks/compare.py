@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.contenders import Contender, Took
@@ -32,4 +33,5 @@ async def in_turns(
 
 def _series(name: str, took: Sequence[Took]) -> Series:
     known = (one.cells_s for one in took if one.cells_s is not None)
-    return Series(name, tuple(one.seconds for one in took), tuple(known))
+    waits_s = tuple(chain.from_iterable(one.waits_s for one in took))
+    return Series(name, tuple(one.seconds for one in took), tuple(known), waits_s)

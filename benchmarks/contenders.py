@@ -32,6 +32,8 @@ class Took:
     seconds: float
     cells_s: float | None
     """The time of the notebooks' cells alone; None where the contender does not tell."""
+    waits_s: tuple[float, ...] = ()
+    """How long each notebook waited for its lease, where it takes one."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ async def _whole(stage: Stage) -> Took:
 async def _labkit(stage: Stage, *, workers: int) -> Took:
     command = _python("-m", "labkit", "run", "--workers", workers)
     seconds = await stage.seconds_of(*command)
-    return Took(seconds, stage.cells_s(stage.outputs / "latest"))
+    run = stage.outputs / "latest"
+    told = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    waits_s = tuple(notebook["spent_s"]["lease"] for notebook in told["notebooks"])
+    return Took(seconds, stage.cells_s(run), waits_s)
 
 
 async def _papermill(stage: Stage) -> Took:

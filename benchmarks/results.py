@@ -39,6 +39,8 @@ class Series:
     seconds: tuple[float, ...]
     cells_s: tuple[float, ...] = ()
     """How much of it the notebooks' cells took for themselves, summed, where that is known."""
+    waits_s: tuple[float, ...] = ()
+    """How long notebooks waited for their leases, each time that one did."""
 
     def over(self, other: Series) -> Spread:
         """The ratios to another one that was measured in the same rounds."""

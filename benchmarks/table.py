@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from benchmarks.contenders import LABKIT_ONE, NBMAKE, PAPERMILL, SCRIPT
+from benchmarks.contenders import LABKIT, LABKIT_ONE, NBMAKE, PAPERMILL, SCRIPT
 from benchmarks.results import (
     Checks,
     Comparison,
@@ -49,6 +49,7 @@ def section(results: Results) -> str:
         _comparison(f"{plain.notebooks} fixed notebooks of ten cells", plain),
         _comparison(f"the lab's own {lab.notebooks} notebooks", lab),
         _layer(lab),
+        *_waits(lab),
         _services(results.services),
         _growth(results.growth),
         _checks(results.checks),
@@ -90,6 +91,18 @@ def _layer(lab: Comparison) -> str:
         f"Beyond the plain process, `labkit run` takes {_spread(more, 1000, digits=0)} ms a"
         " notebook, its report included, when it executes one at a time.\n"
     )
+
+
+def _waits(lab: Comparison) -> Iterator[str]:
+    """How long notebooks waited for their leases; nothing where that was not measured."""
+    ours = lab.contender(LABKIT_ONE), lab.contender(LABKIT)
+    waits_s = [*chain.from_iterable(one.waits_s for one in ours)]
+    if waits_s:
+        waited, longest = _spread(Spread.of(waits_s), 1000, digits=0), 1000 * max(waits_s)
+        yield (
+            f"A notebook of `labkit run` waits {waited} ms for its lease; of {len(waits_s)} none"
+            f" waited longer than {longest:.0f}.\n"
+        )
 
 
 def _services(services: Iterable[Series]) -> str:

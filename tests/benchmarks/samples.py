@@ -39,8 +39,8 @@ RESULTS = Results(
     lab=Comparison(
         7,
         (
-            Series(LABKIT, (10.0, 10.0), (16.0, 16.0)),
-            Series(LABKIT_ONE, (20.7, 20.7), (18.0, 18.0)),
+            Series(LABKIT, (10.0, 10.0), (16.0, 16.0), (0.005, 0.040)),
+            Series(LABKIT_ONE, (20.7, 20.7), (18.0, 18.0), (0.010,)),
             Series(PAPERMILL, (40.0, 40.0), (20.0, 20.0)),
             Series(NBMAKE, (30.0, 30.0)),
             Series(SCRIPT, (20.0, 20.0)),

@@ -82,6 +82,7 @@ def test_a_notebook_of_the_lab_is_executed(
     took = asyncio.run(_execute(lab_contenders(), name, notebook, served))
     assert took.seconds > 0
     assert (took.cells_s is None) == (name == SCRIPT)
+    assert len(took.waits_s) == (1 if name == LABKIT else 0)
 
 
 @pytest.mark.parametrize("name", [*LAB, NBMAKE])

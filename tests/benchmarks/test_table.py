@@ -54,6 +54,12 @@ def test_it_says_what_the_notebooks_cost_beyond_a_plain_process() -> None:
     assert "Beyond the plain process, `labkit run` takes 100 (100 to 100) ms a notebook" in SECTION
 
 
+def test_it_says_how_long_notebooks_wait_for_their_leases() -> None:
+    """Those of both ways to run them, and the longest."""
+    told = "A notebook of `labkit run` waits 10 (8 to 25) ms for its lease; of 3 none waited longer"
+    assert f"{told} than 40." in SECTION
+
+
 def test_every_row_of_a_table_has_its_columns() -> None:
     """As many cells as its head."""
     for table in SECTION.split("\n\n"):
