@@ -13,8 +13,8 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,10 @@ from labkit.services.keeper_folder import copy_tree
 SUPERUSER: Final = "postgres"
 POSTGRES: Final = "postgres"
 """The server's name at its keeper, and of its log."""
+
+_TEMPLATES: Final = ("1", "4")
+"""The databases template1 and template0, two thirds of all files, by their fixed numbers; a server
+opens them when somebody makes a database."""
 
 _FORM: Final = 2
 """Counts the forms that a cached cluster had; one of another form is not used."""
@@ -52,29 +56,55 @@ class Cluster:
         return (self.folder / "password").read_text()
 
 
+@asynccontextmanager
 async def provide_cluster(
     keeper: Keeper, programs: Programs, version: str, account: Account | None, cache: Path
-) -> Cluster:
+) -> AsyncIterator[Cluster]:
     """A cluster in the keeper's folder: copied from the cache, or initialised and put there.
 
-    Any number of processes may do so at once, and be killed while they do.
+    A server can be started on it inside the block; when that is left, the databases that others
+    are made from are there too. Any number of processes may do so at once, and be killed while
+    they do.
     """
     user = account.name if account else "self"
     kept = cache / "clusters" / f"postgresql-{version}-{user}-{_FORM}"
     cluster = Cluster(keeper.folder / "cluster")
     if kept.is_dir():
-        await _take_from_cache(cluster, kept)
+        async with _taken_from_cache(cluster, kept):
+            yield cluster
     else:
         await _initialise(keeper, programs, account, cluster, _major(version))
         await _put_into_cache(cluster, kept)
-    return cluster
+        yield cluster
 
 
-async def _take_from_cache(cluster: Cluster, kept: Path) -> None:
-    try:
-        await _copied(kept, cluster.folder)
+@asynccontextmanager
+async def _taken_from_cache(cluster: Cluster, kept: Path) -> AsyncIterator[None]:
+    """What a server starts with is there inside the block; the rest follows until its end."""
+    paths = (Path("data", "base", number) for number in _TEMPLATES)
+    templates = [path for path in paths if (kept / path).is_dir()]
+    with _told_of(kept):
+        await _copied(kept, cluster.folder, without=[kept / template for template in templates])
         if not cluster.initial_password:
             raise ServiceUnavailable(f"{kept / 'password'} is empty")
+    following = asyncio.create_task(_follow(cluster, kept, templates))
+    try:
+        yield
+    finally:
+        await following
+
+
+async def _follow(cluster: Cluster, kept: Path, folders: Sequence[Path]) -> None:
+    with _told_of(kept):
+        for folder in folders:
+            await _copied(kept / folder, cluster.folder / folder)
+
+
+@contextmanager
+def _told_of(kept: Path) -> Iterator[None]:
+    """Whatever is wrong with a cluster of the cache, it is told which it is, and what to do."""
+    try:
+        yield
     except OSError as error:
         text = f"a cluster of the lab's cache cannot be copied: {error}"
         raise ServiceUnavailable(f"{text}; if {kept} is damaged, delete it") from error
@@ -98,9 +128,10 @@ async def _initialise(
     await keeper.run([str(programs.bin / "initdb"), *where, *locale, *who])
 
 
-async def _copied(source: Path, target: Path) -> None:
+async def _copied(source: Path, target: Path, *, without: Iterable[Path] = ()) -> None:
     """Copy a folder beside other work; a cancellation waits for its end, to leave it in peace."""
-    copying = asyncio.create_task(asyncio.to_thread(copy_tree, str(source), str(target)))
+    work = asyncio.to_thread(copy_tree, str(source), str(target), set(map(str, without)))
+    copying = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not copying.done():
         try:

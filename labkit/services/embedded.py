@@ -150,14 +150,16 @@ async def _start_postgres(
     """The server, with a superuser's password that is this run's alone, and how it was started."""
     keeper = launch.keeper
     programs = await launch.reachable(programs)
-    cluster = await provide_cluster(keeper, programs, await version, launch.account, cache)
-    command = postgres_command(keeper, programs, cluster)
-    await keeper.start(command)
-    first = PostgresUrl((Host(str(keeper.folder), _PORT),)).login(
-        SUPERUSER, cluster.initial_password, "postgres"
-    )
-    url = first.login(SUPERUSER, secrets.token_hex(24), "postgres")
-    return await launch.first_answer(POSTGRES, lambda: _taken_over(first, url)), command
+    providing = provide_cluster(keeper, programs, await version, launch.account, cache)
+    async with providing as cluster:
+        command = postgres_command(keeper, programs, cluster)
+        await keeper.start(command)
+        first = PostgresUrl((Host(str(keeper.folder), _PORT),)).login(
+            SUPERUSER, cluster.initial_password, "postgres"
+        )
+        url = first.login(SUPERUSER, secrets.token_hex(24), "postgres")
+        server = await launch.first_answer(POSTGRES, lambda: _taken_over(first, url))
+    return server, command
 
 
 async def _taken_over(old: PostgresUrl, new: PostgresUrl) -> Server:

@@ -15,6 +15,7 @@ import re
 import stat
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -142,18 +143,21 @@ def _free_shared_memory(pid_file: Path) -> None:
             libc.shmctl(segment, _IPC_RMID, None)
 
 
-def copy_tree(source: str, target: str) -> None:
+def copy_tree(source: str, target: str, without: AbstractSet[str] = frozenset()) -> None:
     """Copy a folder of folders and files with their modes, and as root with their owners.
 
-    A cluster has a thousand small files, and each call for each of them counts: `cp -a` takes twice
-    as long. Raises `OSError` where a file is anything else, or does not fit.
+    Folders whose paths are in `without` are left out. A cluster has a thousand small files, and
+    each call for each of them counts: `cp -a` takes twice as long. Raises `OSError` where a file is
+    anything else, or does not fit.
     """
     is_root = os.geteuid() == 0
     Path(target).mkdir(_PRIVATE_FOLDER)
     with os.scandir(source) as entries:
         for entry in entries:
+            if entry.path in without:
+                continue
             if entry.is_dir(follow_symlinks=False):
-                copy_tree(entry.path, f"{target}/{entry.name}")
+                copy_tree(entry.path, f"{target}/{entry.name}", without)
             elif entry.is_file(follow_symlinks=False):
                 _copy_file(entry, f"{target}/{entry.name}", is_root)
             else:

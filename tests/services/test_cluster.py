@@ -24,7 +24,8 @@ async def main():
     version = server_version(programs)
     async with keep(account=account) as keeper:
         print(json.dumps(str(keeper.folder)), flush=True)
-        await provide_cluster(keeper, programs, version, account, Path(sys.argv[1]))
+        async with provide_cluster(keeper, programs, version, account, Path(sys.argv[1])):
+            pass
 asyncio.run(main())
 """
 
@@ -36,7 +37,8 @@ def provided(cache: Path) -> tuple[str, str, int]:
         account, programs = server_account(), find_postgres({})
         version = server_version(programs)
         async with keep(account=account) as keeper:
-            cluster = await provide_cluster(keeper, programs, version, account, cache)
+            async with provide_cluster(keeper, programs, version, account, cache) as cluster:
+                pass
             return (
                 (cluster.data / "PG_VERSION").read_text(),
                 cluster.initial_password,
@@ -70,7 +72,8 @@ def test_first_starters_do_not_clash(tmp_path: Path) -> None:
 
         async def start() -> None:
             async with keep(account=account) as keeper:
-                cluster = await provide_cluster(keeper, programs, version, account, tmp_path)
+                async with provide_cluster(keeper, programs, version, account, tmp_path) as cluster:
+                    pass
                 assert (cluster.data / "PG_VERSION").exists()
 
         await asyncio.gather(start(), start())
