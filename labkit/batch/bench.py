@@ -35,6 +35,9 @@ AHEAD_S: Final = 1.0
 _OF_ITS_OWN: Final = (Exception, SystemExit, asyncio.CancelledError)
 """What a target's install may raise; it ends neither the run nor its loop."""
 
+SPARE_LEASES: Final = 2
+"""How many of a template are made ahead: notebooks often end at the same time."""
+
 MOST_TEMPLATES: Final = 4
 """Each takes a database and connections of the servers for as long as the run goes on."""
 
@@ -119,8 +122,7 @@ class Bench:
         template = await self._template(source, deadline_s=job.deadline_s)
         lease = await self._leases.take(template)
         self._to_come[source] -= 1
-        if self._to_come[source] > 0:
-            self._leases.expect(template)
+        self._leases.expect(template, at_once=min(self._to_come[source], SPARE_LEASES))
         if not self._folder.is_dir():
             text = "the run's private folder is gone: the keeper that owned it has died"
             raise ServiceUnavailable(f"{text}; start the run again")
