@@ -22,7 +22,7 @@ from typing import Final
 from labkit.errors import ServiceUnavailable
 from labkit.services.binaries import Account, Programs
 from labkit.services.keeper import Keeper, ServerCommand
-from labkit.services.keeper_folder import copy_tree
+from labkit.services.tree_copy import copy_tree
 
 SUPERUSER: Final = "postgres"
 POSTGRES: Final = "postgres"

@@ -194,13 +194,17 @@ def _start(
         raise ServiceUnavailable(text) from error
     root = str(Path(labkit.__file__).parents[1])
     argv = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, root, str(folder.path), str(folder.lock)]
-    process = subprocess.Popen(
-        argv,
-        stdin=its.fileno(),
-        stdout=its.fileno(),
-        pass_fds=[folder.lock],
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=its.fileno(),
+            stdout=its.fileno(),
+            pass_fds=[folder.lock],
+            start_new_session=True,
+        )
+    except OSError:
+        folder.delete()
+        raise
     os.close(folder.lock)
     return process, folder.path
 

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from labkit.services.keeper_folder import Account, Folder, write_all
+from labkit.services.keeper_folder import Account, Folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the module `typing` takes longer to load than what this process does at first
@@ -248,8 +248,10 @@ def _orders() -> Iterator[Mapping[str, Any]]:
 
 
 def _answer(answer: Mapping[str, Any]) -> None:
+    left = json.dumps(answer).encode() + b"\n"
     with contextlib.suppress(BrokenPipeError):  # the owner is gone, which reading will tell
-        write_all(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:

@@ -63,6 +63,27 @@ def test_a_cluster_is_initialised_once(tmp_path: Path) -> None:
     assert Cluster(kept).initial_password == first[1]
 
 
+def test_a_copied_cluster_is_whole_when_its_block_is_left(tmp_path: Path) -> None:
+    """Its templates, which follow while a server may start, are there with all their files."""
+    provided(tmp_path)
+    [kept] = kept_in(tmp_path)
+
+    async def scenario() -> None:
+        account, programs = server_account(), find_postgres({})
+        version = server_version(programs)
+        async with keep(account=account) as keeper:
+            async with provide_cluster(keeper, programs, version, account, tmp_path) as cluster:
+                assert (cluster.data / "PG_VERSION").exists()
+            assert names_in(cluster.folder) == names_in(kept)
+
+    asyncio.run(scenario())
+
+
+def names_in(folder: Path) -> set[Path]:
+    """The paths of all that lies in a folder."""
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
 def test_first_starters_do_not_clash(tmp_path: Path) -> None:
     """Several who initialise at once all get a cluster, and one of them is kept."""
 
