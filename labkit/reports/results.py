@@ -111,9 +111,9 @@ class RunResult:
     options: str = ""
     """What was asked for beside notebooks and parameters, as on the command line."""
     services_s: float | None = None
-    """From the run's start until its services answered; None where they never did."""
+    """From the run's start until its services answered; None where it was resumed before."""
     begun_s: float | None = None
-    """From the run's start until its first notebook began; None where none did."""
+    """From the run's start until its first notebook began; None where it was resumed before."""
     coverage: tuple[FileCoverage, ...] | None = None
     """What ran of the targets' packages; None where that was not measured."""
     proof: ProofStarted | None = None

@@ -104,7 +104,7 @@ async def embedded_services(
     ):
         try:
             async with asyncio.TaskGroup() as group:
-                # Redis first: the keeper does one thing at a time, and a cluster takes it longer.
+                # Redis first: the keeper does one thing at a time, and initdb takes it longer.
                 starting_redis = group.create_task(_start_redis(launch, redis))
                 starting_postgres = group.create_task(
                     _start_postgres(launch, postgres, version, cache)
