@@ -61,6 +61,7 @@ class Forks:
         self._door = door
         self._owner = owner
         self._forks: dict[int, _Fork] = {}
+        self._orphans: dict[int, int] = {}  # the pidfd of each
         self._selector = selectors.PollSelector()  # it has no descriptor, as event loops have
         for ready in (door, owner):
             self._selector.register(ready, selectors.EVENT_READ)
@@ -79,6 +80,7 @@ class Forks:
                     return None
                 if key.fileobj is self._door and (request := self._admit()):
                     return request
+            self._watch_orphans()
 
     def _admit(self) -> Request | None:
         """Serve one who asks; in the process that is made for it, what that is to be."""
@@ -125,19 +127,33 @@ class Forks:
         for fork in self._forks.values():
             fork.lease.close()
             os.close(fork.pidfd)
+        for pidfd in self._orphans.values():
+            os.close(pidfd)
 
     def _end(self, fork: _Fork) -> None:
         """It has ended, or who asked for it has: then it is ended now."""
         fork.kill()
         status = fork.reap()
         del self._forks[fork.pid]
-        reap(children() - self._forks.keys())
         with contextlib.suppress(OSError):  # nobody is left who would want to know
             answer(fork.lease, status=status)
         for ready in (fork.pidfd, fork.lease):
             self._selector.unregister(ready)
         fork.lease.close()
         os.close(fork.pidfd)
+
+    def _watch_orphans(self) -> None:
+        """Reap what has ended of all that forks left behind; the end of another will be told."""
+        reap(children() - self._forks.keys())
+        left = children() - self._forks.keys()
+        for pid in self._orphans.keys() - left:
+            pidfd = self._orphans.pop(pid)
+            self._selector.unregister(pidfd)
+            os.close(pidfd)
+        for pid in left - self._orphans.keys():
+            with contextlib.suppress(OSError):  # out of descriptors: reaped at a later look
+                self._orphans[pid] = os.pidfd_open(pid)
+                self._selector.register(self._orphans[pid], selectors.EVENT_READ)
 
     def _end_all(self) -> None:
         for fork in list(self._forks.values()):

@@ -67,6 +67,19 @@ def test_orphans_are_asked_to_end_and_killed_where_they_do_not(
     assert (tmp_path / "cleared").exists()
 
 
+def test_what_outlived_its_fork_is_reaped_when_it_ends() -> None:
+    """The warm process is told, and does not wait for another fork to come or go."""
+
+    async def run() -> None:
+        async with warmed() as warm:
+            daemon = int((await ran(warm.door, LEAVES_A_DAEMON)).text)
+            assert warm.children == [daemon]
+            os.kill(daemon, signal.SIGKILL)
+            assert await asyncio.to_thread(eventually, lambda: warm.children == [])
+
+    asyncio.run(run())
+
+
 def test_a_daemon_outlives_its_fork_and_ends_with_the_warm_process() -> None:
     """By then its fork may have ended long ago, and nobody knows whose it was."""
 
