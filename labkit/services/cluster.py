@@ -7,32 +7,36 @@ are PostgreSQL's own where durability is concerned, so that what survives a cras
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import re
 import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from labkit.errors import ServiceUnavailable
+from labkit.services.archive import pack, unpack
 from labkit.services.binaries import Account, Programs
 from labkit.services.keeper import Keeper, ServerCommand
-from labkit.services.tree_copy import copy_tree
 
 SUPERUSER: Final = "postgres"
 POSTGRES: Final = "postgres"
 """The server's name at its keeper, and of its log."""
 
-_TEMPLATES: Final = ("1", "4")
-"""The databases template1 and template0, two thirds of all files, by their fixed numbers; a server
-opens them when somebody makes a database."""
+_CLUSTER: Final = "cluster"
+"""The name of its folder."""
 
-_FORM: Final = 2
+_TEMPLATES: Final = (f"{_CLUSTER}/data/base/1", f"{_CLUSTER}/data/base/4")
+"""The folders of the databases template1 and template0, two thirds of all files; a server opens
+them when somebody makes a database."""
+
+_FORM: Final = 3
 """Counts the forms that a cached cluster had; one of another form is not used."""
 
 _FIRST_WITH_BUILTIN_LOCALE: Final = 17
@@ -67,47 +71,31 @@ async def provide_cluster(
     they do.
     """
     user = account.name if account else "self"
-    kept = cache / "clusters" / f"postgresql-{version}-{user}-{_FORM}"
-    cluster = Cluster(keeper.folder / "cluster")
-    if kept.is_dir():
-        async with _taken_from_cache(cluster, kept):
-            yield cluster
+    kept = cache / "clusters" / f"postgresql-{version}-{user}-{_FORM}.tar"
+    cluster = Cluster(keeper.folder / _CLUSTER)
+    if kept.is_file():
+        moving = _take_from_cache(cluster, kept)
     else:
         await _initialise(keeper, programs, account, cluster, _major(version))
-        await _put_into_cache(cluster, kept)
-        yield cluster
+        moving = _put_into_cache(cluster, kept)
+    with contextlib.closing(moving):
+        await _beside(_move_what_comes_first, moving)
+        following = asyncio.create_task(_beside(_move_all, moving))
+        try:
+            yield cluster
+        finally:
+            await following
 
 
-@asynccontextmanager
-async def _taken_from_cache(cluster: Cluster, kept: Path) -> AsyncIterator[None]:
-    """What a server starts with is there inside the block; the rest follows until its end."""
-    paths = (Path("data", "base", number) for number in _TEMPLATES)
-    templates = [path for path in paths if (kept / path).is_dir()]
-    with _told_of(kept):
-        await _copied(kept, cluster.folder, without=[kept / template for template in templates])
-        if not cluster.initial_password:
-            raise ServiceUnavailable(f"{kept / 'password'} is empty")
-    following = asyncio.create_task(_follow(cluster, kept, templates))
-    try:
-        yield
-    finally:
-        await following
+def _move_what_comes_first(moving: Iterator[str]) -> None:
+    """What a server starts with is in its place afterwards."""
+    while next(moving, _TEMPLATES[0]) not in _TEMPLATES:
+        pass
 
 
-async def _follow(cluster: Cluster, kept: Path, folders: Sequence[Path]) -> None:
-    with _told_of(kept):
-        for folder in folders:
-            await _copied(kept / folder, cluster.folder / folder)
-
-
-@contextmanager
-def _told_of(kept: Path) -> Iterator[None]:
-    """Whatever is wrong with a cluster of the cache, it is told which it is, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        text = f"a cluster of the lab's cache cannot be copied: {error}"
-        raise ServiceUnavailable(f"{text}; if {kept} is damaged, delete it") from error
+def _move_all(moving: Iterator[str]) -> None:
+    for _ in moving:
+        pass
 
 
 async def _initialise(
@@ -128,22 +116,30 @@ async def _initialise(
     await keeper.run([str(programs.bin / "initdb"), *where, *locale, *who])
 
 
-async def _copied(source: Path, target: Path, *, without: Iterable[Path] = ()) -> None:
-    """Copy a folder beside other work; a cancellation waits for its end, to leave it in peace."""
-    work = asyncio.to_thread(copy_tree, str(source), str(target), set(map(str, without)))
-    copying = asyncio.create_task(work)
+async def _beside(work: Callable[[Iterator[str]], None], moving: Iterator[str]) -> None:
+    """Move files beside other work; a cancellation waits for its end, to leave them in peace."""
+    working = asyncio.create_task(asyncio.to_thread(work, moving))
     cancelled: asyncio.CancelledError | None = None
-    while not copying.done():
+    while not working.done():
         try:
-            await asyncio.wait({copying})
+            await asyncio.wait({working})
         except asyncio.CancelledError as error:
             cancelled = error
-    failure = copying.exception()
+    failure = working.exception()
     if (raised := cancelled or failure) is not None:
         raise raised
 
 
-async def _put_into_cache(cluster: Cluster, kept: Path) -> None:
+def _take_from_cache(cluster: Cluster, kept: Path) -> Generator[str]:
+    """Copy a cluster from the cache; whatever is wrong with it, it is told which it is."""
+    try:
+        yield from unpack(kept, cluster.folder.parent)
+    except OSError as error:
+        text = f"a cluster of the lab's cache cannot be copied: {error}"
+        raise ServiceUnavailable(f"{text}; if {kept} is damaged, delete it") from error
+
+
+def _put_into_cache(cluster: Cluster, kept: Path) -> Generator[str]:
     """Copy a fresh cluster into the cache, whole or not at all.
 
     Who finds another process doing so leaves it to that one. Half a copy, left by one that was
@@ -154,7 +150,7 @@ async def _put_into_cache(cluster: Cluster, kept: Path) -> None:
         with _turn_to_put(kept) as mine:
             if mine:
                 staged = kept.with_name(f"{kept.name}.partial-{secrets.token_hex(4)}")
-                await _copied(cluster.folder, staged)
+                yield from pack(cluster.folder, staged, last=_TEMPLATES)
                 staged.rename(kept)
     except OSError as error:
         text = f"the lab's cache {kept.parent} cannot be written: {error}"
@@ -172,7 +168,7 @@ def _turn_to_put(kept: Path) -> Iterator[bool]:
             return
         try:
             _remove_halves(kept)
-            yield not kept.is_dir()
+            yield not kept.is_file()
         finally:
             _remove_halves(kept)
 
@@ -180,7 +176,7 @@ def _turn_to_put(kept: Path) -> Iterator[bool]:
 def _remove_halves(kept: Path) -> None:
     """Remove copies that did not become whole; only whose turn it is may do so."""
     for left in kept.parent.glob(f"{kept.name}.partial-*"):
-        shutil.rmtree(left, ignore_errors=True)
+        left.unlink(missing_ok=True)
 
 
 def postgres_command(keeper: Keeper, programs: Programs, cluster: Cluster) -> ServerCommand:
