@@ -220,10 +220,11 @@ def _run(**given: Any) -> int:
     AREA is the name of one of the project's notebooks, PATH any notebook; without them, all areas
     are run. The report is in outputs/latest/.
     """
-    from labkit.commands.warmth import warmth
+    from labkit.commands.warmth import importing_much, warmth
 
     with warmth(cold=given.pop("cold") or given["coverage"]) as warm:
-        from labkit.commands.run import Asked, run
+        with importing_much():
+            from labkit.commands.run import Asked, run
 
         return run(Asked(**given), warm)
 
@@ -263,10 +264,11 @@ def _prove(**given: Any) -> int:
     be green. By default each notebook runs against the sabotages that concern it. The matrix is
     proof.html in outputs/latest/. Exit code 0 if the proof passes, else 1.
     """
-    from labkit.commands.warmth import warmth
+    from labkit.commands.warmth import importing_much, warmth
 
     with warmth(cold=given.pop("cold") or given["only_list"]) as warm:
-        from labkit.commands.prove import prove
+        with importing_much():
+            from labkit.commands.prove import prove
 
         return prove(given.pop("areas"), warm=warm, **given)
 

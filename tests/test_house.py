@@ -78,7 +78,7 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "tests/test_cli.py": ("__main__", "commands.doctor", "commands.init"),
         "tests/batch/test_kernel_owner.py": ("batch.kernel_app",),
         "tests/batch/test_kernels.py": ("batch.environments",),
-        "tests/test_cli_modes.py": ("commands.figures", "commands.warmth"),
+        "tests/test_cli_modes.py": ("commands.figures",),
         "tests/prove/test_prover.py": ("commands.prove",),
         "tests/prove/test_telling.py": ("commands.proof",),
         "tests/reference/data/test_store.py": ("reference.data.refusals",),

@@ -1,7 +1,8 @@
-"""What `labkit run` and `labkit prove` start first, while they are still imported themselves."""
+"""How `labkit run` and `labkit prove` begin: what they start first, and how they are imported."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,3 +27,18 @@ def warmth(*, cold: bool) -> Iterator[WarmProcess | None]:
         working_folder=project.root if project else here,
     ) as warm:
         yield warm
+
+
+@contextmanager
+def importing_much() -> Iterator[None]:
+    """Import without garbage collections, which what was imported is spared afterwards too.
+
+    It stays as long as the process. To look through all of it takes a twentieth of a second, by
+    which whatever notebook begins just then would be held up.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
