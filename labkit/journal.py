@@ -229,8 +229,13 @@ class FileCoverage:
     module: str
     """The name by which it is imported."""
     statements: int
-    missed: int
-    """Statements that never ran."""
+    missed_lines: tuple[int, ...]
+    """The lines of those statements that never ran."""
+
+    @property
+    def missed(self) -> int:
+        """How many statements never ran."""
+        return len(self.missed_lines)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ ENTRIES: tuple[Entry, ...] = (
         (KnownCatch("cache", "a", "stale", "It is stale.", 2, 3, 0.5, "0.1.0", is_current=True),),
     ),
     ProofStarted(1.2, (SABOTAGE,), (Trial("cache--stale", "cache", "stale"),), is_whole=False),
-    CoverageMeasured(2.95, (FileCoverage("shop.till", 3, 1),)),
+    CoverageMeasured(2.95, (FileCoverage("shop.till", 3, (7,)),)),
     NotebookEnded(
         *(2.96, "cache", Ending.REACHED_THE_END, "", None, 0.5), (Spent(Phase.CELLS, 0.25),)
     ),

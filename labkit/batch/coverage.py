@@ -47,7 +47,10 @@ def package_of(target: str) -> str:
     parent = module.rpartition(".")[0]
     if not parent:
         return module
-    spec = find_spec(module)
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        return parent  # it lies in no package; its notebook tells that
     return module if spec is not None and spec.submodule_search_locations is not None else parent
 
 
@@ -99,7 +102,7 @@ class CoverageMeter:
 def _files(measured: Coverage) -> Iterator[FileCoverage]:
     for path in measured.get_data().measured_files():
         _, statements, _, missed, _ = measured.analysis2(path)
-        yield FileCoverage(_module(Path(path)), len(statements), len(missed))
+        yield FileCoverage(_module(Path(path)), len(statements), tuple(missed))
 
 
 def _module(path: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -34,7 +35,7 @@ class Recorder:
         self._watch = watch
         self._lock = threading.Lock()
         self._ever: set[Secret] = set()
-        self._live: set[Secret] = set()
+        self._live = Counter[Secret]()  # by how many they are kept
         self.redactor = Redactor(())
         """Knows the secrets of the run that are worth anything just now."""
 
@@ -42,16 +43,16 @@ class Recorder:
         """Take these values out of all that is told from now on."""
         with self._lock:
             self._live.update(secrets)
-            self._ever |= self._live
+            self._ever |= self._live.keys()
             self.redactor = Redactor(self._live)
 
     def let_go(self, secrets: Iterable[Secret]) -> None:
-        """These open nothing any more; who knows all that there ever were still knows them.
+        """One who kept these needs them no more; who knows all that there ever were still does.
 
         What is to be looked for in each text thus does not grow with the number of notebooks.
         """
         with self._lock:
-            self._live.difference_update(secrets)
+            self._live -= Counter(secrets)
             self.redactor = Redactor(self._live)
 
     def knowing_all(self) -> Redactor:

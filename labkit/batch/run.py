@@ -25,7 +25,7 @@ from labkit.batch.execution import GRACE_S, Ended
 from labkit.batch.kernels import KernelPlace
 from labkit.batch.plan import Job, Plan
 from labkit.batch.recorder import NotebookObserver, Recorder
-from labkit.batch.resumption import held_journal
+from labkit.batch.resumption import held_journal, resumed
 from labkit.batch.seal import finish_notebook, seal
 from labkit.batch.selection import source_of
 from labkit.batch.stopwatch import Stopwatch
@@ -46,7 +46,7 @@ from labkit.journal import (
     ServicesReady,
 )
 from labkit.redaction import Redactor, secrets_in
-from labkit.reports.build import Further
+from labkit.reports.build import Further, require_latest
 from labkit.reports.read import read_outcome
 from labkit.reports.results import RunResult
 from labkit.services.endpoints import Services
@@ -113,10 +113,13 @@ async def run_plan(
     standing_servers(
         settings.environment, cache=settings.cache, allow_hosts=settings.allow_hosts
     )  # a URL that cannot be used is refused here
+    require_latest(settings.output_root)
     folder = settings.output_root / plan.run
     if plan.remaining is None:
         _make_folder(folder)
     with _writing_to(folder), held_journal(folder) as file:
+        if plan.remaining is not None:  # somebody else may have gone on with it meanwhile
+            plan = resumed(plan, folder)
         recorder = Recorder(Journal(file), watch)
         recorder.keep_secret(known)
         run = _Run(plan, settings, folder, recorder, warm, make_executor)
@@ -260,9 +263,11 @@ class _Run:
         if self._cancelled:
             return
         self._cancelled = True
-        self._record(RunCancelled(time.time(), number.name))
-        if self._going is not None:
-            self._going.cancel()
+        try:
+            self._record(RunCancelled(time.time(), number.name))
+        finally:  # also where that cannot be written
+            if self._going is not None:
+                self._going.cancel()
 
     async def _work(self) -> None:
         async with keep() as keeper:
@@ -302,8 +307,10 @@ class _Run:
             return
         targets = {job.target for job in self._plan.jobs if job.target is not None}
         meter = CoverageMeter(folder / "coverage", targets)
-        yield {**environment, COVERAGE: str(meter.settings)}
-        self._record(CoverageMeasured(time.time(), meter.measured()))
+        try:
+            yield {**environment, COVERAGE: str(meter.settings)}
+        finally:  # who is cancelled has measured something too
+            self._record(CoverageMeasured(time.time(), meter.measured()))
 
     async def _work_side_by_side(self, bench: Bench) -> None:
         """Execute the notebooks, several at a time, each begun in its turn.

@@ -72,19 +72,25 @@ def _replace(path: Path, content: bytes) -> None:
         ) from error
 
 
+def require_latest(output_root: Path) -> None:
+    """Raise `UsageError` where a folder of its own stands where `latest` is to lead to a run."""
+    latest = output_root / LATEST
+    if latest.is_dir() and not latest.is_symlink():
+        raise UsageError(
+            f"{latest} is a folder of its own: move it away, the lab keeps a link there"
+        )
+
+
 def update_latest(run_folder: Path) -> None:
     """Let `latest`, beside the run's folder, lead to it.
 
     It is a relative link; where links are not allowed, a file with the run's name. Raises
     `UsageError` when something else of that name is in the way.
     """
+    require_latest(run_folder.parent)
     latest = run_folder.parent / LATEST
     unfinished = latest.with_name(f".{LATEST}.{run_folder.name}")
     unfinished.unlink(missing_ok=True)
-    if latest.is_dir() and not latest.is_symlink():
-        raise UsageError(
-            f"{latest} is a folder of its own: move it away, the lab keeps a link there"
-        )
     try:
         unfinished.symlink_to(run_folder.name)
     except (OSError, NotImplementedError):

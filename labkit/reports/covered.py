@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from labkit.journal import FileCoverage
 
@@ -34,6 +35,21 @@ class CoverageTable:
 
     all: Covered
     modules: tuple[Covered, ...]
+
+
+def united(parts: Iterable[Sequence[FileCoverage]]) -> tuple[FileCoverage, ...]:
+    """What ran in any part of a run; of a module that was changed between them, the last tells."""
+    by_module: dict[str, FileCoverage] = {}
+    for file in chain.from_iterable(parts):
+        by_module[file.module] = _joined(by_module.get(file.module, file), file)
+    return tuple(sorted(by_module.values(), key=lambda file: file.module))
+
+
+def _joined(former: FileCoverage, now: FileCoverage) -> FileCoverage:
+    if former.statements != now.statements:
+        return now
+    never = set(former.missed_lines).intersection(now.missed_lines)
+    return replace(now, missed_lines=tuple(sorted(never)))
 
 
 def table_of(files: Sequence[FileCoverage]) -> CoverageTable:

@@ -33,6 +33,7 @@ from labkit.journal import (
     read_journal,
 )
 from labkit.records import Outcome, ServiceVersion
+from labkit.reports.covered import united
 from labkit.reports.document import Document, read_document
 from labkit.reports.judging import Witnessed, judge_notebook
 from labkit.reports.results import NotebookResult, Problem, RunResult
@@ -78,6 +79,7 @@ def read_run(folder: Path) -> RunResult:
     story = _Story(tuple(_still_told(entries)))
     notebooks = tuple(_read_notebook(folder, plan, story) for plan in story.started.notebooks)
     problems = tuple(_problems(story))
+    measured = story.every(CoverageMeasured)
     return RunResult(
         run=story.started.run,
         labkit=story.started.labkit,
@@ -88,13 +90,17 @@ def read_run(folder: Path) -> RunResult:
         services=_services(story, notebooks),
         notebooks=notebooks,
         problems=problems,
-        notes=(*_resumptions(story), *(note.text for note in story.every(LeaseNote))),
+        notes=(
+            *_resumptions(story),
+            *_measures(story),
+            *(note.text for note in story.every(LeaseNote)),
+        ),
         secrets=tuple(story.every(SecretFound)),
         known=tuple(catch for told in story.every(CatchesKnown) for catch in told.catches),
         options=story.started.options,
         services_s=_first_s(entries, ServicesReady),
         begun_s=_first_s(entries, NotebookStarted),
-        coverage=next((one.files for one in reversed(story.every(CoverageMeasured))), None),
+        coverage=united(one.files for one in measured) if measured else None,
         proof=next(iter(story.every(ProofStarted)), None),
     )
 
@@ -141,6 +147,13 @@ def _resumptions(story: _Story) -> Iterator[str]:
     for entry in story.every(RunResumed):
         names = ", ".join(entry.notebooks)
         yield f"the run was ended early and resumed on {moment(entry.at)}, to execute {names}"
+
+
+def _measures(story: _Story) -> Iterator[str]:
+    """That the run's coverage is not that of all of it, where it is not."""
+    parts, measured = 1 + len(story.every(RunResumed)), len(story.every(CoverageMeasured))
+    if 0 < measured < parts:
+        yield f"coverage was measured in {measured} of {parts} parts of the run alone"
 
 
 def read_entries(folder: Path) -> tuple[Entry, ...]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from labkit.journal import FileCoverage
 from labkit.reports.repeats import steadiness_json
 from labkit.reports.results import CheckResult, NotebookResult, Problem, RunResult
 
@@ -38,7 +39,7 @@ def results_json(run: RunResult) -> str:
         "repeats": steadiness_json(run),
         "services_s": run.services_s,
         "begun_s": run.begun_s,
-        "coverage": run.coverage and [asdict(file) for file in run.coverage],
+        "coverage": run.coverage and [_covered_json(file) for file in run.coverage],
         "notebooks": [_notebook(notebook) for notebook in run.notebooks],
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
@@ -78,6 +79,10 @@ def _notebook(notebook: NotebookResult) -> dict[str, object]:
 
 def _check(check: CheckResult) -> dict[str, object]:
     return asdict(check)
+
+
+def _covered_json(file: FileCoverage) -> dict[str, object]:
+    return {"module": file.module, "statements": file.statements, "missed": file.missed}
 
 
 def _problems(problems: Sequence[Problem]) -> list[dict[str, object]]:

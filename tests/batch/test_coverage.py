@@ -21,6 +21,7 @@ from labkit.warm.programs import COVERAGE, launcher
         ("labkit.reference.sabotage.data:CommitsOnError", "labkit.reference.sabotage"),
         ("json:JSONDecoder", "json"),
         ("nowhere_to_be_found:Target", "nowhere_to_be_found"),
+        ("nowhere_to_be_found.module:Target", "nowhere_to_be_found"),
     ],
 )
 def test_the_package_of_a_target(target: str, package: str) -> None:
@@ -50,8 +51,8 @@ def test_processes_are_added_up(tmp_path: Path) -> None:
     ]
     assert ended == [0, 0, -9]
     assert meter.measured() == (
-        FileCoverage("shop.__main__", 7, 1),
-        FileCoverage("shop.idle", 2, 2),
+        FileCoverage("shop.__main__", 7, (7,)),
+        FileCoverage("shop.idle", 2, (1, 2)),
     )
 
 

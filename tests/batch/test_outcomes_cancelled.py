@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -87,6 +88,18 @@ def processes_with(mark: str) -> list[str]:
         with suppress(OSError):
             found += [path.parent.name] if mark.encode() in path.read_bytes() else []
     return found
+
+
+def test_a_signal_ends_a_run_that_can_write_nothing_more(
+    tmp_path: Path, own_services: Services
+) -> None:
+    """Its disk is full, or its quota: that it was asked to end cannot even be noted."""
+    with driven(tmp_path, AWAITS, variables(own_services), cold=False) as process:
+        assert eventually(lambda: has_written(tmp_path, "check-began", "waits"))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, 1))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) != 0
+    assert eventually(lambda: not any(map(is_running, processes_of(tmp_path))))
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,19 @@ def test_secrets_are_learned_as_the_run_goes_on() -> None:
     ]
 
 
+def test_secret_that_others_keep_stays_one() -> None:
+    """A given server's password may be that of each of its leases."""
+    told = Told(SECRET)
+    told.recorder.keep_secret([Secret(SECRET)])
+    told.recorder.keep_secret([Secret("of-a-lease")])
+    for _ in range(2):
+        told.recorder.let_go([Secret(SECRET), Secret("of-a-lease")])
+        told.recorder.keep_secret([Secret(SECRET), Secret("of-a-lease")])
+    told.recorder.let_go([Secret(SECRET), Secret("of-a-lease")])
+    told.recorder.record(LeaseNote(0.0, f"of-a-lease {SECRET}"))
+    assert told.written == [LeaseNote(0.0, "of-a-lease ***")]
+
+
 def test_threads_take_turns() -> None:
     """Entries of several threads are whole lines, in one order for journal and watcher."""
     told = Told(SECRET)

@@ -74,6 +74,16 @@ def test_what_has_no_result_is_executed_and_the_whole_is_told(
         resumed(plan_of(tmp_path), ran.folder)
 
 
+def test_what_another_did_meanwhile_is_not_done_again(
+    stopped: Ran, tmp_path: Path, services: Services
+) -> None:
+    """What is left is decided by who holds the journal, and not before."""
+    early = resumed(plan_of(tmp_path), stopped.folder)
+    run_planned(tmp_path, early, environment=variables(services))
+    with pytest.raises(UsageError, match="has a result of each notebook; nothing is left to do"):
+        run_planned(tmp_path, early, environment=variables(services))
+
+
 def test_a_changed_notebook_is_refused(stopped: Ran, tmp_path: Path) -> None:
     """Results of different code would not be those of one run, whichever notebook it is."""
     told = "the code, parameters or selected checks of red are others now .it was asked for with no"

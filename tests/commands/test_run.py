@@ -29,6 +29,16 @@ from tests.command_line import (
 NOTHING_LISTENS = "postgresql://user:hunter2hunter2@127.0.0.1:1/db"
 
 
+def test_folder_in_the_place_of_latest_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """Whatever the run had found would be lost by it."""
+    project = write_project(tmp_path, calm=PASSING)
+    (project / "outputs" / "latest").mkdir(parents=True)
+    refused = labkit_here("run", "calm", "--cold", folder=project)
+    assert refused.exit_code == 2
+    assert "latest is a folder of its own: move it away" in refused.output
+    assert [path.name for path in (project / "outputs").iterdir()] == ["latest"]
+
+
 def test_a_green_run_exits_with_0_and_leads_to_its_report(
     tmp_path: Path, own: Mapping[str, str]
 ) -> None:

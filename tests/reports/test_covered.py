@@ -6,18 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.journal import FileCoverage
-from labkit.reports.covered import Covered, table_of
+from labkit.journal import CoverageMeasured, FileCoverage, RunResumed
+from labkit.reports.covered import Covered, table_of, united
 from labkit.reports.html import Pages
 from labkit.reports.read import read_run
 from labkit.reports.results_json import results_json
 from tests.reports.pages import Page
-from tests.reports.runs import RunFolder, check_cell
+from tests.reports.runs import AT, RunFolder, check_cell
 
 FILES = (
-    FileCoverage("shop", 0, 0),
-    FileCoverage("shop.cart", 2_000, 1),
-    FileCoverage("shop.till", 3, 3),
+    FileCoverage("shop", 0, ()),
+    FileCoverage("shop.cart", 2_000, (17,)),
+    FileCoverage("shop.till", 3, (1, 2, 3)),
 )
 
 
@@ -27,6 +27,31 @@ def test_modules_stand_in_order_below_all_of_them() -> None:
     assert table.all == Covered("all", 2_003, 4)
     shares = [(one.module, one.share) for one in table.modules]
     assert shares == [("shop.till", "0.0 %"), ("shop.cart", "99.9 %"), ("shop", "100.0 %")]
+
+
+def test_parts_of_a_run_are_united() -> None:
+    """A line that ran in one of them ran; what was changed between them tells of itself alone."""
+    first = (FileCoverage("shop.cart", 3, (1, 2)), FileCoverage("shop.till", 3, (1, 2)))
+    then = (FileCoverage("shop.cart", 3, (2, 3)), FileCoverage("shop.till", 2, (2,)))
+    new = (FileCoverage("shop.bag", 1, ()),)
+    assert united([first, then, new]) == (
+        FileCoverage("shop.bag", 1, ()),
+        FileCoverage("shop.cart", 3, (2,)),
+        FileCoverage("shop.till", 2, (2,)),
+    )
+
+
+def test_run_that_was_measured_in_part_says_so(tmp_path: Path) -> None:
+    """It was resumed, and in one of its parts nothing was measured."""
+    resumed = RunResumed(AT, ("transactions",))
+    measured = CoverageMeasured(AT, FILES[1:])
+    told = "coverage was measured in 1 of 2 parts of the run alone"
+    for number, (entries, is_part) in enumerate(
+        [((measured, resumed), True), ((measured, resumed, measured), False), ((resumed,), False)]
+    ):
+        run = read_run(RunFolder(tmp_path / str(number), cells=[], entries=entries).write())
+        assert (told in run.notes) is is_part
+        assert (run.coverage is None) is (measured not in entries)
 
 
 def test_page_and_machines_are_told(tmp_path: Path) -> None:
