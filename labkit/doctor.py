@@ -181,7 +181,7 @@ def _engine() -> Finding:
 
 
 def _cache(cache: Path) -> Finding:
-    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    there = next(folder for folder in (cache, *cache.parents) if os.access(folder, os.F_OK))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return Finding("cache", State.GOOD, str(cache))
     text = f"{cache} cannot be written: name another folder in LABKIT_CACHE_DIR"

@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -13,6 +15,7 @@ from labkit.doctor import GET_JUPYTERLAB, Finding, Patient, State, examine
 from labkit.project import find_project
 from labkit.services.endpoints import Lease, Services
 from tests.command_line import PASSING, labkit, variables, write_project
+from tests.services.owners import same_imports
 
 NOTHING_LISTENS = "redis://:hunter2hunter2@127.0.0.1:1/0"
 
@@ -136,6 +139,28 @@ def test_a_cache_that_cannot_be_written_is_told(given: Mapping[str, str], tmp_pa
     cache = _examined({**given, "LABKIT_CACHE_DIR": str(tmp_path / "file" / "cache")})["cache"]
     assert cache.state is State.MISSING
     assert "LABKIT_CACHE_DIR" in cache.told
+
+
+UNREADABLE: Final = """
+import os, sys
+from pathlib import Path
+from labkit.doctor import _cache
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(_cache(Path(sys.argv[1])))
+"""
+
+
+def test_a_cache_behind_a_closed_folder_is_told(tmp_path: Path) -> None:
+    """Nobody can even see whether it is there."""
+    closed = tmp_path / "closed"
+    (closed / "cache").mkdir(parents=True)
+    closed.chmod(0)
+    argv = [sys.executable, "-c", UNREADABLE, str(closed / "cache" / "mine")]
+    told = subprocess.run(argv, env=same_imports(), capture_output=True, text=True, check=False)
+    assert "cannot be written: name another folder in LABKIT_CACHE_DIR" in told.stdout, told.stderr
 
 
 def test_doctor_exits_by_what_it_found(given: Mapping[str, str], tmp_path: Path) -> None:

@@ -146,10 +146,12 @@ def _passing_on(process: asyncio.subprocess.Process, asked: asyncio.Event) -> It
             os.kill(process.pid, signal.SIGTERM)
 
     loop = asyncio.get_running_loop()
-    for number in _ENDING:
+    unheard = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    heard = [number for number in _ENDING if number not in unheard]  # nohup means it
+    for number in heard:
         loop.add_signal_handler(number, pass_on)
     try:
         yield
     finally:
-        for number in _ENDING:
+        for number in heard:
             loop.remove_signal_handler(number)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import re
 import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,10 @@ from typing import Final
 
 from labkit.errors import ServiceUnavailable
 from labkit.services.archive import pack, unpack
+from labkit.services.beside import beside
 from labkit.services.binaries import Account, Programs
 from labkit.services.keeper import Keeper, ServerCommand
+from labkit.services.versions import major
 
 SUPERUSER: Final = "postgres"
 POSTGRES: Final = "postgres"
@@ -76,11 +77,11 @@ async def provide_cluster(
     if kept.is_file():
         moving = _take_from_cache(cluster, kept)
     else:
-        await _initialise(keeper, programs, account, cluster, _major(version))
+        await _initialise(keeper, programs, account, cluster, major(version))
         moving = _put_into_cache(cluster, kept)
     with contextlib.closing(moving):
-        await _beside(_move_what_comes_first, moving)
-        following = asyncio.create_task(_beside(_move_all, moving))
+        await beside(_move_what_comes_first, moving)
+        following = asyncio.create_task(beside(_move_all, moving))
         try:
             yield cluster
         finally:
@@ -114,20 +115,6 @@ async def _initialise(
     # A first WAL file of 1 MB instead of 16: most of what is copied for each run.
     where = [f"--pgdata={cluster.data}", "--encoding=UTF8", "--no-sync", "--wal-segsize=1"]
     await keeper.run([str(programs.bin / "initdb"), *where, *locale, *who])
-
-
-async def _beside(work: Callable[[Iterator[str]], None], moving: Iterator[str]) -> None:
-    """Move files beside other work; a cancellation waits for its end, to leave them in peace."""
-    working = asyncio.create_task(asyncio.to_thread(work, moving))
-    cancelled: asyncio.CancelledError | None = None
-    while not working.done():
-        try:
-            await asyncio.wait({working})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    failure = working.exception()
-    if (raised := cancelled or failure) is not None:
-        raise raised
 
 
 def _take_from_cache(cluster: Cluster, kept: Path) -> Generator[str]:
@@ -212,8 +199,3 @@ def server_version(programs: Programs) -> str:
     if "PostgreSQL" not in told or not numbers:
         raise ServiceUnavailable(f"{programs.server_path} calls itself {told!r}, not PostgreSQL")
     return numbers[0]
-
-
-def _major(version: str) -> int:
-    found = re.match(r"\d+", version)
-    return int(found[0]) if found else 0

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from labkit.errors import ServiceUnavailable
+from labkit.services.beside import beside
 from labkit.services.binaries import (
     Account,
     Programs,
@@ -63,7 +64,7 @@ class Launch:
         if self.account is None or programs.are_open_to(self.account):
             return programs
         folder = self.keeper.folder / f"programs-{programs.server}"
-        return await asyncio.to_thread(programs.copied, folder, self.account)
+        return await beside(programs.copied, folder, self.account)
 
     async def first_answer(self, name: str, ask: Callable[[], Awaitable[_T]]) -> _T:
         """What a starting server answers first; `ServiceUnavailable` with its log if nothing."""

@@ -32,7 +32,7 @@ class Handover:
 
     lease: Lease
     secrets: tuple[Secret, ...]
-    """All secrets that the run knows, for the kernel's redactor."""
+    """What the kernel's redactor masks beside those of its environment."""
 
 
 def lease_to_json(lease: Lease) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 import labkit
-from labkit.services.connect import postgres_session, redis_session
-from labkit.services.endpoints import Services
+from labkit.services.connect import PostgresConnection, postgres_session, redis_session
 from labkit.services.keeper import Will
 from labkit.services.markers import name_of
 from labkit.services.postgres_leases import (
@@ -27,41 +27,48 @@ from labkit.services.redis_leases import is_held, marked_redis_leases, remove_re
 from labkit.services.urls import PostgresUrl, RedisUrl
 
 _PATIENCE_S: Final = 5.0
-"""How long a will waits for the statement that the killed owner had begun, in seconds."""
+"""How long a will waits for the statements that the killed owner had begun, in seconds."""
 
-
-async def remove_leftovers(services: Services) -> tuple[str, ...]:
-    """Remove the leases of dead owners from both servers; what was removed, in sentences.
-
-    Raises `ServiceUnavailable` or `LeaseError` when a server cannot be asked, or refuses.
-    """
-    removed = await remove_postgres_leftovers(PostgresUrl.parse(services.postgres.url.reveal()))
-    return removed + await remove_redis_leftovers(RedisUrl.parse(services.redis.url.reveal()))
+_PAUSE_S: Final = 0.1
 
 
 async def remove_postgres_leftovers(
     url: PostgresUrl, *, patience_s: float = 0.0
 ) -> tuple[str, ...]:
-    """Remove databases and roles of dead owners; errors as of `remove_leftovers`.
+    """Remove databases and roles of dead owners; what was removed, in sentences.
 
-    For each lease that seems alive it waits up to `patience_s` seconds for its owner's end.
+    For `patience_s` seconds it looks again whether one that seemed alive is not. Raises
+    `ServiceUnavailable` or `LeaseError` when the server cannot be asked, or refuses.
     """
+    until = time.monotonic() + patience_s
     async with postgres_session(url, doing="remove leftovers from PostgreSQL") as session:
-        # The session's end releases the locks.
-        leftovers = [
-            lease_id
-            for lease_id in await marked_postgres_leases(session)
-            if await seize_lock(session, lease_id, patience_s=patience_s)
-        ]
-        removed = await remove_postgres_leases(session, leftovers)
+        removed, left = await _remove_unowned(session)
+        while left and time.monotonic() < until:
+            await asyncio.sleep(_PAUSE_S)
+            more, left = await _remove_unowned(session)
+            removed += more
     return tuple(
         f"the database and roles {name_of(lease_id)}, left at PostgreSQL by a run that died"
         for lease_id in removed
     )
 
 
+async def _remove_unowned(session: PostgresConnection) -> tuple[list[str], bool]:
+    """Remove the leases that nobody owns just now; their ids, and whether there are others.
+
+    It waits for no lock, and keeps none: an owner that gives a lease back meanwhile needs its own.
+    """
+    marked = await marked_postgres_leases(session)
+    unowned = [one for one in marked if await seize_lock(session, one, patience_s=0)]
+    try:
+        removed = await remove_postgres_leases(session, unowned)
+    finally:
+        await session.execute("SELECT pg_advisory_unlock_all()")
+    return removed, len(removed) < len(marked)
+
+
 async def remove_redis_leftovers(url: RedisUrl) -> tuple[str, ...]:
-    """Remove users and keys of dead owners; errors as of `remove_leftovers`."""
+    """Remove users and keys of dead owners; answers and raises as `remove_postgres_leftovers`."""
     async with redis_session(url, doing="remove leftovers from Redis") as session:
         removed = [
             lease_id

@@ -15,7 +15,7 @@ from labkit.services.connect import RedisConnection, postgres_session, redis_ses
 from labkit.services.endpoints import Origin, Server
 from labkit.services.redis_leases import SHARED_USER, is_forbidden
 from labkit.services.urls import PostgresUrl, RedisUrl
-from labkit.services.versions import greet_postgres, greet_redis
+from labkit.services.versions import greet_postgres, greet_redis, major
 
 OLDEST_POSTGRES: Final = 15
 OLDEST_REDIS: Final = 7
@@ -97,7 +97,7 @@ async def _median_ms(round_trip: Callable[[], Awaitable[object]]) -> float:
 
 def _too_old(server: Server, oldest: int) -> tuple[str, ...]:
     version = server.version
-    if int(version.version.split(".")[0]) >= oldest:
+    if major(version.version) >= oldest:
         return ()
     return (f"{version.product} {version.version} is too old: the lab needs {oldest} or newer",)
 

@@ -42,7 +42,8 @@ from labkit.services.urls import PostgresUrl, RedisUrl
 DEFAULT_IDLE_S: Final = 8 * 3600.0
 """How long nobody may use the servers before their supervisor ends."""
 
-_UP_DEADLINE_S: Final = 60.0
+_UP_DEADLINE_S: Final = 180.0
+"""Longer than `initdb`, and the servers' first answers after it, may take."""
 _DOWN_DEADLINE_S: Final = 20.0
 _LOCK_PATIENCE_S: Final = 1.0
 """Readers hold the lock for moments; a supervisor that starts waits that long for them."""
@@ -194,6 +195,9 @@ def _start_supervisor(cache: Path, environment: Mapping[str, str], idle_s: float
             check=False,
             timeout=_UP_DEADLINE_S,
         ).stdout
+    except subprocess.TimeoutExpired as error:
+        text = f"the shared services did not start within {_UP_DEADLINE_S:.0f} s"
+        raise ServiceUnavailable(f"{text}; see {folder / 'log'}") from error
     finally:
         os.close(log)
     if told in {_STARTED, _ANOTHER}:

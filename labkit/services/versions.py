@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from labkit.records import ServiceVersion
 from labkit.services.connect import PostgresConnection, postgres_session, redis_session
 from labkit.services.endpoints import Origin, Server
 from labkit.services.urls import PostgresUrl, RedisUrl
+
+
+def major(version: str) -> int:
+    """The first number of a version, such as 19 of `19beta1`; 0 where it begins with none."""
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found else 0
 
 
 async def greet_postgres(url: PostgresUrl, origin: Origin) -> Server:

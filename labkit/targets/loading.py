@@ -100,7 +100,7 @@ _KEPT_BY: Final[Mapping[str, str]] = MappingProxyType(
 def part_of(need: str) -> str:
     """The part that a need belongs to: a method's own, or the one that fills a table."""
     part, _, member = need.partition(".")
-    return _KEPT_BY[member] if part == "tables" else part
+    return _KEPT_BY.get(member, part) if part == "tables" else part
 
 
 def declared_gap(target: Described, needs: Iterable[str]) -> tuple[str, str] | None:

@@ -33,7 +33,9 @@ signal.pause()
 
 
 @contextlib.contextmanager
-def lab_running(folder: Path, own: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def lab_running(
+    folder: Path, own: Mapping[str, str], *, deaf_to: str = "INT"
+) -> Iterator[subprocess.Popen[str]]:
     """`labkit lab` on a project, a program of ours in JupyterLab's place, once that is ready."""
     project = write_project(folder / "project", calm=PASSING)
     (folder / "jupyterlab").mkdir()
@@ -41,7 +43,16 @@ def lab_running(folder: Path, own: Mapping[str, str]) -> Iterator[subprocess.Pop
     (folder / "jupyterlab" / "__main__.py").write_text(JUPYTERLAB)
     with subprocess.Popen(
         # As a shell starts what ends with `&` in a script.
-        ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *COMMAND, "lab", "--no-browser", "-x"],
+        [
+            "/bin/sh",
+            "-c",
+            f'trap "" {deaf_to}; exec "$@"',
+            "sh",
+            *COMMAND,
+            "lab",
+            "--no-browser",
+            "-x",
+        ],
         cwd=project,
         env={**own, "PYTHONPATH": str(folder), "SEEN": str(folder / "seen.json")},
         stdout=subprocess.PIPE,
@@ -69,6 +80,19 @@ def test_lab_holds_services_for_as_long_as_jupyterlab_runs(
     assert str(tmp_path / "project") in found["path"]
     assert found["up"]
     assert labkit("services", "status", folder=tmp_path, environment=own).returncode == 3
+
+
+def test_lab_under_nohup_does_not_hear_its_terminal_close(
+    tmp_path: Path, own: Mapping[str, str]
+) -> None:
+    """Whoever started it so meant it to stay, with its servers."""
+    with lab_running(tmp_path, own, deaf_to="INT HUP") as running:
+        running.send_signal(signal.SIGHUP)
+        assert labkit("services", "status", folder=tmp_path, environment=own).returncode == 0
+        assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=DEADLINE_S)
+    assert "ended when it was told to" in err
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,18 @@ def test_list_tells_what_a_target_would_skip(tmp_path: Path, own: Mapping[str, s
     assert checks["whole"]["needs"] == ["data.threads"]
 
 
+def test_list_with_a_target_reads_a_table_that_there_is_not(
+    tmp_path: Path, own: Mapping[str, str]
+) -> None:
+    """It is the notebook that would tell; the list says what it can."""
+    misspelt = PASSING.replace("1, 1", "lab.tables.thread, 1")
+    project = write_project(tmp_path, calm=misspelt)
+    (project / "mine.py").write_text(LACKING)
+    ended = labkit("list", "--target", "mine:Mine", folder=project, environment=own)
+    assert ended.returncode == 0, ended.stderr
+    assert "the target has no table for thread" in ended.stdout
+
+
 def test_list_refuses_what_is_no_target(tmp_path: Path) -> None:
     """A target that cannot be loaded is a wrong call, before anything is listed."""
     project = write_project(tmp_path, calm=PASSING)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from labkit.services.endpoints import Services
-from labkit.services.leases import LeaseHolder
+from labkit.services.leases import GIVE_BACK_S, LeaseHolder
 from labkit.services.leftovers import (
-    remove_leftovers,
     remove_postgres_leftovers,
     remove_redis_leftovers,
     will_of,
@@ -83,7 +82,7 @@ asyncio.run(main(PostgresUrl.parse(sys.argv[1]), RedisUrl.parse(sys.argv[2])))
 WITH_A_LEASE = """
 import asyncio, json, os, sys
 from pathlib import Path
-from labkit.services.leases import LeaseHolder
+from labkit.services.leases import GIVE_BACK_S, LeaseHolder
 from labkit.services.open import open_services
 
 async def main():
@@ -108,6 +107,13 @@ def urls(services: Services) -> tuple[str, str]:
 def urls_of(services: Services) -> tuple[str, str]:
     """The URLs of servers in plain text."""
     return services.postgres.url.reveal(), services.redis.url.reveal()
+
+
+async def remove_leftovers(services: Services) -> tuple[str, ...]:
+    """What was removed from both servers."""
+    postgres_url, redis_url = urls_of(services)
+    removed = await remove_postgres_leftovers(PostgresUrl.parse(postgres_url))
+    return removed + await remove_redis_leftovers(RedisUrl.parse(redis_url))
 
 
 async def all_traces(services: Services, lease_ids: list[str]) -> list[str]:
@@ -227,6 +233,28 @@ def test_a_killed_run_on_given_servers_gives_its_leases_back(
         kill(process.pid)
         process.wait()
         assert eventually(lambda: not asyncio.run(all_traces(services, lease_ids)))
+
+
+def test_a_will_is_carried_out_beside_the_living(
+    services: Services, urls: tuple[str, str], tmp_path: Path
+) -> None:
+    """However many there are, it does not wait for each, nor do they wait for it."""
+
+    def is_carried_out(lease_ids: list[str]) -> bool:
+        return eventually(lambda: not asyncio.run(all_traces(services, lease_ids)))
+
+    async def beside(process_pid: int, lease_ids: list[str]) -> None:
+        async with LeaseHolder(services) as holder:
+            living = [await holder.take() for _ in range(6)]
+            kill(process_pid)
+            assert await asyncio.to_thread(is_carried_out, lease_ids)
+            for lease in living:  # the will still looks whether one of them is its owner's
+                async with asyncio.timeout(GIVE_BACK_S / 2):
+                    await holder.give_back(lease)
+
+    with owner(WITH_A_LEASE, *urls, str(tmp_path)) as (process, lease_ids):
+        asyncio.run(beside(process.pid, lease_ids))
+        process.wait()
 
 
 def test_a_will_shows_no_password_and_needs_no_environment(urls: tuple[str, str]) -> None:

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from labkit.errors import ServiceUnavailable
+from labkit.services import supervisor
 from labkit.services.endpoints import Origin, Services
 from labkit.services.supervisor import down, shared_services, status, up
 from tests.services.owners import eventually, folder_of, is_running, kill
@@ -104,6 +105,13 @@ def test_services_in_use_stay(cache: Path) -> None:
         assert eventually(lambda: not is_running(holding.pid))
 
     asyncio.run(scenario())
+
+
+def test_services_that_take_too_long_are_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With where to look; whoever starts too late ends, since nobody hears it."""
+    monkeypatch.setattr(supervisor, "_UP_DEADLINE_S", 0.01)
+    with pytest.raises(ServiceUnavailable, match=r"did not start within 0 s; see .*log"):
+        up(cache, environment=os.environ)
 
 
 def test_services_that_cannot_start_say_why(tmp_path: Path) -> None:

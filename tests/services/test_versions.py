@@ -13,7 +13,7 @@ from labkit.errors import ServiceUnavailable
 from labkit.services.embedded import embedded_services
 from labkit.services.endpoints import Origin
 from labkit.services.urls import Host, PostgresUrl, RedisUrl
-from labkit.services.versions import greet_postgres, greet_redis
+from labkit.services.versions import greet_postgres, greet_redis, major
 
 
 def test_servers_are_greeted_at_their_urls(tmp_path: Path) -> None:
@@ -30,6 +30,14 @@ def test_servers_are_greeted_at_their_urls(tmp_path: Path) -> None:
             assert met.version == replace(services.redis.version, origin=Origin.GIVEN)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("version", "first"), [("18.4", 18), ("19beta1", 19), ("7.0.15", 7), ("devel", 0)]
+)
+def test_first_number_of_a_version(version: str, first: int) -> None:
+    """Also of one that is not released yet."""
+    assert major(version) == first
 
 
 def test_where_nobody_listens_is_an_error(tmp_path: Path) -> None:
