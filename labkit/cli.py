@@ -260,9 +260,9 @@ def _prove(**given: Any) -> int:
     """Run notebooks against platforms with one faulty part each, and tell which check noticed.
 
     Each sabotage must be caught by every check that it concerns, for the reason that this must
-    give; nothing else may turn red; each check must catch something; and without sabotage all must
-    be green. By default each notebook runs against the sabotages that concern it. The matrix is
-    proof.html in outputs/latest/. Exit code 0 if the proof passes, else 1.
+    give; nothing else may turn red but what the sabotage names; each check must catch something;
+    and without sabotage all must be green. By default each notebook runs against the sabotages that
+    concern it. The matrix is proof.html in outputs/latest/. Exit code: 0 if the proof passes, or 1.
     """
     from labkit.commands.warmth import importing_much, warmth
 

@@ -64,11 +64,8 @@ class NotebookSource:
     """The first heading of the first level; the name where there is none."""
     business_value: BusinessValue | None
     parameters: tuple[Parameter, ...]
-    parameters_cell: int | None
     checks: tuple[DeclaredCheck, ...]
     """In the order of the source; at least one."""
-    last_code_cell: int
-    """The last cell that a kernel gets to execute."""
     digest: str
     """Tells its code apart from every other: outputs, prose and metadata do not count."""
 
@@ -98,10 +95,9 @@ def read_notebook(path: Path) -> NotebookSource:
     cells = tuple(_read_cells(_read_document(path), path))
     faults: list[str] = []
     trees = dict(_parse_cells(cells, faults))
-    parameters_cell, parameters = _read_parameters_cell(cells, trees, faults)
+    parameters = _read_parameters_cell(cells, trees, faults)
     checks = tuple(_read_checks(trees, faults))
-    executed = [cell.number for cell in cells if cell.is_executed]
-    if not (checks and executed) and not faults:
+    if not (checks and any(cell.is_executed for cell in cells)) and not faults:
         faults.append(
             "it declares no check, so that nothing could be said of it; write"
             ' \'async with lab.check("name", "claim") as check:\' in a code cell'
@@ -114,9 +110,7 @@ def read_notebook(path: Path) -> NotebookSource:
         title=_title(cells) or path.stem,
         business_value=_business_value(cells),
         parameters=parameters,
-        parameters_cell=parameters_cell,
         checks=checks,
-        last_code_cell=executed[-1],
         digest=_digest(cells),
     )
 
@@ -229,7 +223,7 @@ def _parse(source: str) -> ast.Module:
 
 def _read_parameters_cell(
     cells: Sequence[_Cell], trees: Mapping[int, ast.Module], faults: list[str]
-) -> tuple[int | None, tuple[Parameter, ...]]:
+) -> tuple[Parameter, ...]:
     tagged = [cell for cell in cells if "parameters" in cell.tags]
     if len(tagged) > 1:
         numbers = " and ".join(str(cell.number) for cell in tagged)
@@ -241,8 +235,8 @@ def _read_parameters_cell(
     elif tagged and (tree := trees.get(tagged[0].number)) is not None:
         parameters, wrong = read_parameters(tree)
         faults += _placed(tagged[0].number, wrong)
-        return tagged[0].number, parameters
-    return None, ()
+        return parameters
+    return ()
 
 
 def _placed(cell: int, faults: Iterable[Fault]) -> list[str]:

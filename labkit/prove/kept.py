@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from typing import Final
 
 from labkit.batch.plan import Job
 from labkit.errors import InfrastructureError, RecordError, UsageError
+from labkit.notebook import NotebookSource
 from labkit.prove.matrix import Cell, Matrix
 from labkit.records import from_json
 from labkit.reports.results import RunResult
@@ -33,6 +33,8 @@ _PAUSE_S: Final = 0.01
 class Kept:
     """How often a check caught a sabotage, and when it was last tried."""
 
+    platform: str
+    """The target whose sabotage it is."""
     notebook: str
     check: str
     sabotage: str
@@ -46,16 +48,20 @@ class Kept:
     """A digest of the notebook with which it was shown."""
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, str, str, str]:
         """What it is about."""
-        return (self.notebook, self.check, self.sabotage)
+        return (self.platform, self.notebook, self.check, self.sabotage)
 
 
-def digest(notebook: Path) -> str:
-    """Tells a notebook's code apart from every other: outputs, prose and metadata do not count."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class Proven:
+    """A proof that was made."""
+
+    platform: str
+    run: RunResult
+    matrix: Matrix
+    notebooks: Mapping[str, NotebookSource]
+    """By the names that the matrix gives them."""
 
 
 def read_kept(path: Path) -> tuple[Kept, ...]:
@@ -80,7 +86,7 @@ def _text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def keep_proof(path: Path, run: RunResult, matrix: Matrix, sources: Mapping[str, str]) -> bool:
+def keep_proof(path: Path, proven: Proven) -> bool:
     """Put into the file what a proof showed; whether it caught anything. Several take turns.
 
     Raises `UsageError` where what is there cannot be read, and `InfrastructureError` where the file
@@ -88,13 +94,13 @@ def keep_proof(path: Path, run: RunResult, matrix: Matrix, sources: Mapping[str,
     """
     try:
         with _turn_to_write(path):
-            write_kept(path, merged(read_kept(path), run, matrix, sources))
+            write_kept(path, merged(read_kept(path), proven))
     except OSError as error:
         text = f"what was caught cannot be kept in {path}: {error.strerror or error}"
         raise InfrastructureError(
             f"{text}; the proof itself is done, see outputs/latest/proof.html"
         ) from error
-    return any(cell.expected and cell.caught for cell in matrix.cells.values())
+    return any(cell.expected and cell.caught for cell in proven.matrix.cells.values())
 
 
 def write_kept(path: Path, kept: Iterable[Kept]) -> None:
@@ -140,35 +146,31 @@ def _locks(descriptor: int) -> bool:
     return True
 
 
-def merged(
-    before: Sequence[Kept], run: RunResult, matrix: Matrix, sources: Mapping[str, str]
-) -> tuple[Kept, ...]:
-    """What is kept after a proof: what it tried counts on, or anew where the notebook is another.
-
-    `sources` are the digests of its notebooks, by name.
-    """
+def merged(before: Sequence[Kept], proven: Proven) -> tuple[Kept, ...]:
+    """What is kept after a proof: what it tried counts on, or anew with another notebook."""
     kept = {one.key: one for one in before}
-    faults = {one.name: one.fault for one in matrix.sabotages}
-    for cell in matrix.cells.values():
+    faults = {one.name: one.fault for one in proven.matrix.sabotages}
+    for cell in proven.matrix.cells.values():
         if cell.expected:
-            fault, source = faults[cell.sabotage], sources[cell.row.notebook]
-            now = _kept(cell, run, fault, source)
+            now = _kept(cell, proven, faults[cell.sabotage])
             old = kept.get(now.key)
-            kept[now.key] = _added(old, now) if old and old.source == source else now
+            kept[now.key] = _added(old, now) if old and old.source == now.source else now
     return tuple(one for one in kept.values() if one.caught)
 
 
-def _kept(cell: Cell, run: RunResult, fault: str, source: str) -> Kept:
+def _kept(cell: Cell, proven: Proven, fault: str) -> Kept:
+    notebook = proven.notebooks[cell.row.notebook]
     return Kept(
-        notebook=cell.row.notebook,
+        platform=proven.platform,
+        notebook=notebook.name,
         check=cell.row.check,
         sabotage=cell.sabotage,
         fault=fault,
         caught=cell.caught,
         trials=len(cell.shown),
-        shown_at=run.started_at,
-        labkit=run.labkit,
-        source=source,
+        shown_at=proven.run.started_at,
+        labkit=proven.run.labkit,
+        source=notebook.digest,
     )
 
 
@@ -182,16 +184,15 @@ def known_catches(kept: Iterable[Kept], jobs: Iterable[Job]) -> tuple[KnownCatch
     known = []
     for job in jobs:
         checks = {check.name for check in job.checks}
-        source = digest(job.source)
         known += [
-            _known(one, job, source)
+            _known(one, job)
             for one in kept
             if one.notebook == job.notebook.name and one.check in checks
         ]
     return tuple(known)
 
 
-def _known(kept: Kept, job: Job, source: str) -> KnownCatch:
+def _known(kept: Kept, job: Job) -> KnownCatch:
     return KnownCatch(
         notebook=job.name,
         check=kept.check,
@@ -201,5 +202,5 @@ def _known(kept: Kept, job: Job, source: str) -> KnownCatch:
         trials=kept.trials,
         shown_at=kept.shown_at,
         labkit=kept.labkit,
-        is_current=kept.source == source,
+        is_current=kept.source == job.notebook.digest,
     )

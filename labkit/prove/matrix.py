@@ -14,7 +14,7 @@ from typing import Final
 
 from labkit.journal import ProofStarted
 from labkit.records import Outcome
-from labkit.reports.results import CheckResult, NotebookResult
+from labkit.reports.results import CheckResult, NotebookResult, RunResult
 from labkit.sabotage import Sabotage, Trial
 
 
@@ -23,6 +23,8 @@ class Mark(enum.StrEnum):
 
     GREEN = "green"
     """The check need not notice, and did not."""
+    SKIPPED = "skipped"
+    """The check need not notice, and looked at nothing."""
     DOWNSTREAM = "downstream"
     """The check is red, as it may be."""
     CAUGHT = "caught"
@@ -37,7 +39,7 @@ class Mark(enum.StrEnum):
     @property
     def is_exception(self) -> bool:
         """Whether a proof with this mark does not pass."""
-        return self not in {Mark.GREEN, Mark.DOWNSTREAM, Mark.CAUGHT}
+        return self not in {Mark.GREEN, Mark.SKIPPED, Mark.DOWNSTREAM, Mark.CAUGHT}
 
 
 _WORST_LAST: Final = tuple(Mark)
@@ -111,6 +113,8 @@ class Matrix:
     cells: Mapping[tuple[Row, str], Cell]
     """By check and name of the sabotage; the clean platform's name is empty."""
     flaws: tuple[Flaw, ...]
+    is_complete: bool = True
+    """Whether the run came to its end as it had to; else its flaws tell what was in the way."""
 
     @property
     def passes(self) -> bool:
@@ -123,14 +127,17 @@ class Matrix:
         return tuple(one for one, cell in cells if cell is not None and cell.mark is Mark.CAUGHT)
 
 
-def matrix_of(proof: ProofStarted, notebooks: Sequence[NotebookResult]) -> Matrix:
-    """The matrix of a proof whose trials ended like this."""
-    results = {notebook.name: notebook for notebook in notebooks}
+def matrix_of(proof: ProofStarted, run: RunResult) -> Matrix:
+    """The matrix of a proof whose run ended like this."""
+    results = {notebook.name: notebook for notebook in run.notebooks}
     trials = [(trial, results[trial.name]) for trial in proof.trials]
     tried = {trial.sabotage for trial in proof.trials}
     sabotages = tuple(one for one in proof.sabotages if one.name in tried)
     cells = _cells(trials, {one.name: one for one in sabotages})
     rows = tuple(dict.fromkeys(row for row, _ in cells))
+    if run.problems:  # then what was not tried is no exception
+        problems = tuple(Flaw(problem.detail) for problem in run.problems)
+        return Matrix(rows, sabotages, cells, problems, is_complete=False)
     flaws = (
         *(flaw for cell in cells.values() for flaw in _flaws_of(cell)),
         *_flaws_of_trials(trials),
@@ -168,6 +175,8 @@ def _mark(check: CheckResult, sabotage: Sabotage | None) -> Mark:
         return _mark_of_must(check, expected)
     if check.outcome in _RED:
         return Mark.DOWNSTREAM if may else Mark.ALSO_RED
+    if check.outcome is Outcome.SKIPPED:
+        return Mark.SKIPPED
     return Mark.GREEN if check.outcome.is_green else Mark.UNKNOWN
 
 

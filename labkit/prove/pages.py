@@ -20,6 +20,7 @@ from labkit.sabotage import Sabotage
 
 SIGNS: Final = {
     Mark.GREEN: "·",
+    Mark.SKIPPED: "○",
     Mark.DOWNSTREAM: "~",
     Mark.CAUGHT: "✓",
     Mark.ALSO_RED: "!",
@@ -31,6 +32,7 @@ SIGNS: Final = {
 _MEANINGS: Final = {
     Mark.CAUGHT: "the check failed for the reason that it must give",
     Mark.GREEN: "the check need not notice, and did not",
+    Mark.SKIPPED: "the check need not notice, and looked at nothing",
     Mark.DOWNSTREAM: "the check is red, as it may be",
     Mark.MISSED: "the check had to notice, and passed",
     Mark.WRONG_REASON: "the check is red, but not for the reason that it must give",
@@ -51,18 +53,32 @@ class _Group:
 def proof_reports(run: RunResult) -> Iterator[tuple[str, bytes]]:
     """Names and contents of a proof's own reports; none for a run that is no proof."""
     if run.proof is not None:
-        matrix = matrix_of(run.proof, run.notebooks)
+        matrix = matrix_of(run.proof, run)
         yield "proof.json", encoded(proof_json(run, matrix))
         yield "proof.html", encoded(proof_html(run, matrix))
 
 
 def verdict(matrix: Matrix) -> str:
     """The proof in one sentence."""
+    if not matrix.is_complete:
+        return "the proof did not come to its end"
     if not matrix.passes:
         return f"{counted(len(matrix.flaws), 'exception')}: this proves less than it has to"
     each = "" if len(matrix.sabotages) == 1 else "each "
     tried = counted(len(matrix.sabotages), "sabotage")
-    return f"{tried}, {each}caught by every check that must; nothing else is red{_unjudged(matrix)}"
+    told = f"{tried}, {each}caught by every check that must"
+    return f"{told}; {_downstream(matrix)}{_unjudged(matrix)}"
+
+
+def _downstream(matrix: Matrix) -> str:
+    """What is red beside that."""
+    match sum(cell.mark is Mark.DOWNSTREAM for cell in matrix.cells.values()):
+        case 0:
+            return "nothing else is red"
+        case 1:
+            return "one more check is red, as it may be"
+        case more:
+            return f"{more:,} more are red, as they may be"
 
 
 def _unjudged(matrix: Matrix) -> str:

@@ -34,6 +34,7 @@ def plan_proof(
     plan: Plan,
     sabotages: Sequence[Sabotage],
     *,
+    listing: str,
     names: Sequence[str] = (),
     repeat: int = 1,
     sweep: bool = False,
@@ -43,11 +44,11 @@ def plan_proof(
 
     A sabotage concerns the notebooks that declare a check of its `must`; with `sweep` all. `names`
     selects sabotages, and then the notebooks that those concern. Each trial is done `repeat` times.
+    `listing` is the command that shows them.
 
     Raises `UsageError` where a name is unknown or concerns none of the notebooks, or nothing is
     left to try.
     """
-    listing = "labkit prove --list" if is_whole else _listing(plan)
     chosen = _chosen(sabotages, names, listing)
     if names and not sweep:
         _refuse_idle(chosen, plan, listing)
@@ -63,16 +64,11 @@ def plan_proof(
                 trials.append(Trial(made.name, job.name, sabotage.name if sabotage else ""))
     if all(not trial.sabotage for trial in trials):
         raise UsageError(
-            "no sabotage concerns these notebooks; labkit prove --list shows them all, and their"
-            " platform is what brings them, as `sabotages`"
+            f"no sabotage concerns these notebooks; {listing} shows them all, and their platform is"
+            " what brings them, as `sabotages`"
         )
     started = ProofStarted(time.time(), tuple(sabotages), tuple(trials), is_whole and not names)
     return replace(plan, jobs=tuple(jobs)), started
-
-
-def _listing(plan: Plan) -> str:
-    """The command that shows the sabotages of the plan's notebooks."""
-    return f"labkit prove {' '.join(job.name for job in plan.jobs)} --list"
 
 
 def _chosen(

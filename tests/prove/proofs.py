@@ -89,4 +89,4 @@ def proof(
 def matrix(run: RunResult) -> Matrix:
     """The matrix of a proof."""
     assert run.proof is not None
-    return matrix_of(run.proof, run.notebooks)
+    return matrix_of(run.proof, run)

@@ -11,27 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import nbformat
 import pytest
 
 from labkit.errors import InfrastructureError, UsageError
+from labkit.notebook import NotebookSource
 from labkit.prove import kept as module
 from labkit.prove.kept import (
     Kept,
-    digest,
+    Proven,
     keep_proof,
     known_catches,
     merged,
     read_kept,
     write_kept,
 )
-from tests.batch.runs import notebook, passing
 from tests.prove.proofs import CLEAN, LOST, PASSED, Ends, matrix, proof
 from tests.prove.test_trials import plan
 
 FORGOTTEN: Ends = {"keeps": LOST, "counts": PASSED}
 MISSED: Ends = {"keeps": PASSED, "counts": PASSED}
 FIRST = Kept(
+    platform="some:Platform",
     notebook="memory",
     check="keeps",
     sabotage="forgets",
@@ -44,10 +44,27 @@ FIRST = Kept(
 )
 
 
+SOURCE = NotebookSource(
+    path=Path("memory.ipynb"),
+    name="memory",
+    title="Memory",
+    business_value=None,
+    parameters=(),
+    checks=(),
+    digest="abc",
+)
+
+
+def proven(*trials: Ends, source: NotebookSource = SOURCE) -> Proven:
+    """A proof of these trials against one sabotage."""
+    run = proof({"": [CLEAN], "forgets": trials})
+    return Proven("some:Platform", run, matrix(run), {"memory": source})
+
+
 def after(before: tuple[Kept, ...], *trials: Ends, source: str = "abc") -> dict[str, Kept]:
     """What is kept after a proof of these trials against one sabotage, by sabotage."""
-    run = proof({"": [CLEAN], "forgets": trials})
-    return {one.sabotage: one for one in merged(before, run, matrix(run), {"memory": source})}
+    made = proven(*trials, source=replace(SOURCE, digest=source))
+    return {one.sabotage: one for one in merged(before, made)}
 
 
 def test_first_proof_is_kept() -> None:
@@ -72,6 +89,23 @@ def test_what_was_never_caught_is_not_known_to_be() -> None:
     """A check that misses a sabotage has no line for it."""
     assert after((), MISSED) == {}
     assert after((FIRST,), MISSED, source="other") == {}
+
+
+def test_another_platforms_fault_of_the_same_name_is_another() -> None:
+    """What was tried of the one tells nothing of the other."""
+    other = replace(FIRST, platform="other:Platform")
+    kept = merged((other,), proven(FORGOTTEN))
+    assert [(one.platform, one.trials) for one in kept] == [
+        ("other:Platform", 2),
+        ("some:Platform", 1),
+    ]
+
+
+def test_catch_is_kept_under_the_notebooks_own_name() -> None:
+    """A run may need another for its files, and another run yet another."""
+    own = replace(SOURCE, name="my memory")
+    [kept] = merged((), proven(FORGOTTEN, source=own))
+    assert kept.notebook == "my memory"
 
 
 def test_what_was_not_tried_stays() -> None:
@@ -110,16 +144,14 @@ def test_what_is_no_file_is_refused(make: Callable[[Path], None], tmp_path: Path
 @pytest.mark.parametrize(("ends", "caught"), [(FORGOTTEN, True), (MISSED, False)])
 def test_proof_says_whether_it_caught_anything(ends: Ends, tmp_path: Path, *, caught: bool) -> None:
     """What the clean platform did, or what was missed, is no catch."""
-    run = proof({"": [CLEAN], "forgets": [ends]})
-    assert keep_proof(tmp_path / "proven.json", run, matrix(run), {"memory": "abc"}) is caught
+    assert keep_proof(tmp_path / "proven.json", proven(ends)) is caught
 
 
 def test_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The proof is not lost by it, and what was kept before stays."""
-    run = proof({"": [CLEAN], "forgets": [FORGOTTEN]})
     path = tmp_path / "nowhere" / "proven.json"
     with pytest.raises(InfrastructureError, match=r"No such file .*; the proof itself is done"):
-        keep_proof(path, run, matrix(run), {"memory": "abc"})
+        keep_proof(path, proven(FORGOTTEN))
 
 
 PROOFS: Final = 25
@@ -127,14 +159,13 @@ AT_ONCE: Final = f"""
 import sys
 from pathlib import Path
 from labkit.prove.kept import keep_proof
-from tests.prove.proofs import matrix, proof
-from tests.prove.test_kept import CLEAN, FORGOTTEN
+from tests.prove.test_kept import FORGOTTEN, proven
 
-run = proof({{"": [CLEAN], "forgets": [FORGOTTEN]}})
+made = proven(FORGOTTEN)
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range({PROOFS}):
-    keep_proof(Path(sys.argv[1]), run, matrix(run), {{"memory": "abc"}})
+    keep_proof(Path(sys.argv[1]), made)
 """
 
 
@@ -164,37 +195,29 @@ def test_proofs_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_turn_that_never_comes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait for others has an end; what one that was killed left is removed later."""
     monkeypatch.setattr(module, "_PATIENCE_S", 0.05)
-    run = proof({"": [CLEAN], "forgets": [FORGOTTEN]})
+    made = proven(FORGOTTEN)
     (tmp_path / ".proven.json.1.part").write_text("[")
     holder = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)
         with pytest.raises(InfrastructureError, match="another process has held"):
-            keep_proof(tmp_path / "proven.json", run, matrix(run), {"memory": "abc"})
+            keep_proof(tmp_path / "proven.json", made)
     finally:
         os.close(holder)
-    keep_proof(tmp_path / "proven.json", run, matrix(run), {"memory": "abc"})
+    keep_proof(tmp_path / "proven.json", made)
     assert [one.name for one in tmp_path.iterdir()] == ["proven.json"]
-
-
-def test_digest_tells_code_alone(tmp_path: Path) -> None:
-    """Prose, outputs and metadata do not count; a changed cell does."""
-    path = notebook(tmp_path / "memory.ipynb", passing("keeps"))
-    first = digest(path)
-    book = nbformat.read(path, as_version=4)
-    book.cells.insert(0, nbformat.v4.new_markdown_cell("more words"))
-    nbformat.write(book, path)
-    assert digest(path) == first
-    book.cells[-1].source += "\n"
-    nbformat.write(book, path)
-    assert digest(path) != first
 
 
 def test_run_knows_what_its_own_checks_caught(tmp_path: Path) -> None:
     """Whether with the notebook as it is now; of other notebooks and checks it tells nothing."""
-    made = plan(tmp_path, memory=["keeps", "counts"])
-    current = replace(FIRST, source=digest(tmp_path / "memory.ipynb"), sabotage="lately")
-    others = [replace(FIRST, notebook="other"), replace(FIRST, check="weeps")]
-    known = known_catches([FIRST, current, *others], made.jobs)
+    made = plan(tmp_path, **{"my memory": ["keeps", "counts"]})
+    [job] = made.jobs
+    mine = replace(FIRST, notebook="my memory")
+    current = replace(mine, source=job.notebook.digest, sabotage="lately")
+    others = [FIRST, replace(mine, check="weeps")]
+    known = known_catches([mine, current, *others], made.jobs)
     told = [(one.notebook, one.check, one.sabotage, one.is_current) for one in known]
-    assert told == [("memory", "keeps", "forgets", False), ("memory", "keeps", "lately", True)]
+    assert told == [
+        ("my_memory", "keeps", "forgets", False),
+        ("my_memory", "keeps", "lately", True),
+    ]

@@ -95,6 +95,25 @@ def test_checks_further_down_may_turn_red() -> None:
     assert found.passes
 
 
+def test_skip_is_told_from_green() -> None:
+    """Who looked at nothing was not there, on the clean platform or against a sabotage."""
+    skipped: Ends = {"keeps": LOST, "counts": (Outcome.SKIPPED, "lacks")}
+    clean: Ends = {"keeps": PASSED, "counts": (Outcome.SKIPPED, "lacks")}
+    found = matrix(proof({"": [clean], "forgets": [skipped]}, [FORGETS]))
+    assert mark(found, "counts", "") is Mark.SKIPPED
+    assert mark(found, "counts", "forgets") is Mark.SKIPPED
+    assert found.passes
+
+
+def test_run_that_did_not_come_to_its_end_proves_nothing() -> None:
+    """However its trials ended; what stood in its way is all that it tells."""
+    problem = Problem(Outcome.UNKNOWN, "cancelled", "the run was ended early by SIGTERM")
+    found = matrix(replace(proof(SOUND), problems=(problem,)))
+    assert not found.passes
+    assert not found.is_complete
+    assert sentences(found) == [problem.detail]
+
+
 def test_clean_platform_has_to_be_green() -> None:
     """Whatever a check that is red on it catches, it proves nothing."""
     found = matrix(proof({**SOUND, "": [{"keeps": LOST, "counts": PASSED}]}))

@@ -7,9 +7,20 @@ import re
 from dataclasses import replace
 
 from labkit.prove.pages import proof_html, proof_json, proof_reports, totals, verdict
+from labkit.records import Outcome
 from labkit.reports.html import page_name
-from labkit.reports.results import RunResult
-from tests.prove.proofs import CLEAN, FORGETS, LOST, MISCOUNTS, PASSED, matrix, proof, sabotage
+from labkit.reports.results import Problem, RunResult
+from tests.prove.proofs import (
+    CLEAN,
+    FORGETS,
+    LOST,
+    MISCOUNTS,
+    PASSED,
+    Ends,
+    matrix,
+    proof,
+    sabotage,
+)
 from tests.reports.pages import Page
 
 SOUND = proof(
@@ -126,11 +137,27 @@ def test_a_run_that_is_no_proof_has_none_of_this() -> None:
 
 def test_verdict_is_a_sentence() -> None:
     """It counts what was tried, or what is wrong."""
-    assert verdict(matrix(SOUND)) == (
-        "2 sabotages, each caught by every check that must; nothing else is red"
-    )
+    told = "2 sabotages, each caught by every check that must"
+    assert verdict(matrix(SOUND)) == f"{told}; one more check is red, as it may be"
     assert totals(SOUND, matrix(SOUND)) == "2 checks, 2 sabotages, 3 trials, 2 catches"
     one = proof({"": [CLEAN], "forgets": [{"keeps": LOST, "counts": PASSED}]}, is_whole=False)
     told = "1 sabotage, caught by every check that must; nothing else is red; 1 check"
     assert verdict(matrix(one)) == f"{told} that caught nothing in this proof is not judged"
     assert verdict(matrix(UNSOUND)).startswith("2 exceptions")
+
+
+def test_run_that_did_not_come_to_its_end_is_not_shown_as_a_proof() -> None:
+    """However its trials ended: no green page, no data that say that it passes."""
+    problem = Problem(Outcome.UNKNOWN, "cancelled", "the run was ended early by SIGTERM")
+    run = replace(SOUND, problems=(problem,))
+    assert "✗ Proof: the proof did not come to its end" in page(run)
+    assert problem.detail in page(run)
+    assert json.loads(proof_json(run, matrix(run)))["passes"] is False
+
+
+def test_skipped_check_has_a_sign_of_its_own() -> None:
+    """It is not what a check has that looked, and found nothing."""
+    skipped: Ends = {"keeps": PASSED, "counts": (Outcome.SKIPPED, "lacks")}
+    found = cells(page(proof({"": [skipped], "forgets": [{**skipped, "keeps": LOST}]}, [FORGETS])))
+    assert found["counts: skipped without sabotage"][2] == "○"
+    assert found["counts: skipped under forgets"][2] == "○"

@@ -165,6 +165,17 @@ def test_worthy_check_is_proven_and_known_for_it(
     assert "last shown" in page
 
 
+def test_proof_in_which_a_secret_was_found_says_so(
+    project: Path, environment: Mapping[str, str]
+) -> None:
+    """Also where that was in the journal, which is withheld with all that was tried."""
+    betraying = {**environment, "DB_PASSWORD": "passes_always"}
+    ended = labkit("prove", "worthless", "--repeat", "1", folder=project, environment=betraying)
+    assert ended.returncode == 5, ended.stderr
+    assert "journal.ndjson" in ended.stdout
+    assert "labkit itself failed" not in ended.stderr
+
+
 def test_sabotages_are_listed(project: Path, environment: Mapping[str, str]) -> None:
     """What is at fault, what must catch it; nothing is executed."""
     listed = labkit("prove", "worthy", "--list", folder=project, environment=environment)

@@ -17,6 +17,7 @@ from tests.notebook_files import code, write
 from tests.prove.proofs import FORGETS, MISCOUNTS, sabotage
 
 BOTH = sabotage("both", {"keeps": "lost", "counts": "lost"})
+LISTING = "labkit prove memory --list"
 
 
 def plan(root: Path, **books: Sequence[str]) -> Plan:
@@ -36,7 +37,7 @@ def made(*paths: Path) -> Plan:
 def test_each_notebook_is_tried_clean_and_against_what_concerns_it(tmp_path: Path) -> None:
     """The trials' names tell them apart; a sabotage's platform takes the target's place."""
     two = plan(tmp_path, memory=["keeps"], numbers=["counts"])
-    trials, proof = plan_proof(two, [FORGETS, MISCOUNTS, BOTH])
+    trials, proof = plan_proof(two, [FORGETS, MISCOUNTS, BOTH], listing=LISTING)
     assert [job.name for job in trials.jobs] == [
         "memory",
         "memory--forgets",
@@ -55,13 +56,15 @@ def test_each_notebook_is_tried_clean_and_against_what_concerns_it(tmp_path: Pat
 
 def test_sweep_tries_all_against_all(tmp_path: Path) -> None:
     """Also where a sabotage concerns none of a notebook's checks."""
-    trials, _ = plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS, MISCOUNTS], sweep=True)
+    alone = plan(tmp_path, memory=["keeps"])
+    trials, _ = plan_proof(alone, [FORGETS, MISCOUNTS], listing=LISTING, sweep=True)
     assert [job.name for job in trials.jobs] == ["memory", "memory--forgets", "memory--miscounts"]
 
 
 def test_trials_are_repeated(tmp_path: Path) -> None:
     """The clean ones too, each under a name of its own."""
-    trials, _ = plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS], repeat=2)
+    alone = plan(tmp_path, memory=["keeps"])
+    trials, _ = plan_proof(alone, [FORGETS], listing=LISTING, repeat=2)
     names = ["memory", "memory--2", "memory--forgets", "memory--forgets--2"]
     assert [job.name for job in trials.jobs] == names
 
@@ -69,7 +72,7 @@ def test_trials_are_repeated(tmp_path: Path) -> None:
 def test_named_sabotages_are_tried_alone(tmp_path: Path) -> None:
     """Notebooks that they do not concern are left out, and the proof is no whole one."""
     two = plan(tmp_path, memory=["keeps"], numbers=["counts"])
-    trials, proof = plan_proof(two, [FORGETS, MISCOUNTS], names=["miscounts"])
+    trials, proof = plan_proof(two, [FORGETS, MISCOUNTS], listing=LISTING, names=["miscounts"])
     assert [job.name for job in trials.jobs] == ["numbers", "numbers--miscounts"]
     assert not proof.is_whole
     assert len(proof.sabotages) == 2
@@ -88,25 +91,27 @@ def test_what_cannot_be_tried_is_refused(names: Sequence[str], told: str, tmp_pa
     """An unknown name, with the nearest one; a known one that concerns nothing here."""
     made, elsewhere = plan(tmp_path, memory=["keeps"]), replace(MISCOUNTS, area="numbers")
     with pytest.raises(UsageError) as refused:
-        plan_proof(made, [FORGETS, elsewhere, BOTH], names=names, is_whole=False)
+        plan_proof(made, [FORGETS, elsewhere, BOTH], listing=LISTING, names=names, is_whole=False)
     assert told in str(refused.value)
 
 
 def test_word_of_a_name_leads_to_those_that_have_it(tmp_path: Path) -> None:
-    """To three at most, and to the list of all notebooks where none was named."""
+    """To three at most, and to the list."""
     stale = [sabotage(f"stale-{one}", {"keeps": "lost"}) for one in ("set", "get", "end", "put")]
+    alone = plan(tmp_path, memory=["keeps"])
     with pytest.raises(UsageError) as refused:
-        plan_proof(plan(tmp_path, memory=["keeps"]), [FORGETS, *stale], names=["stale"])
+        plan_proof(alone, [FORGETS, *stale], listing=LISTING, names=["stale"])
     assert str(refused.value) == (
         "there is no sabotage 'stale'; did you mean stale-set or stale-get or stale-end?"
-        " labkit prove --list shows them"
+        " labkit prove memory --list shows them"
     )
 
 
 def test_nothing_to_try_is_refused(tmp_path: Path) -> None:
     """Notebooks that no sabotage concerns."""
-    with pytest.raises(UsageError, match="no sabotage concerns these notebooks"):
-        plan_proof(plan(tmp_path, memory=["keeps"]), [MISCOUNTS])
+    alone = plan(tmp_path, memory=["keeps"])
+    with pytest.raises(UsageError, match="no sabotage concerns these notebooks; labkit prove mem"):
+        plan_proof(alone, [MISCOUNTS], listing=LISTING)
 
 
 def test_target_is_that_of_all_notebooks(tmp_path: Path) -> None:

@@ -68,9 +68,12 @@ def test_check_says_what_it_is_known_to_catch(tmp_path: Path) -> None:
 
 def test_what_an_earlier_notebook_showed_is_told_as_that(tmp_path: Path) -> None:
     """Whoever changed the notebook since has shown nothing yet."""
-    old = replace(CAUGHT, is_current=False)
-    told = words(page_of(folder(tmp_path, CatchesKnown(AT, (old,)))))
-    assert "with labkit 0.0.9, before the notebook was changed" in told
+    old = replace(CAUGHT, is_current=False, shown_at=AT - 864_000)
+    since = replace(CAUGHT, sabotage="autocommit")
+    told = words(page_of(folder(tmp_path, CatchesKnown(AT, (old, since)))))
+    assert "known to catch: autocommit; last shown 2026-03-04" in told
+    assert "before the notebook was changed, known to catch: commit-on-error; last shown" in told
+    assert told.count("known to catch: ") == 2
 
 
 def test_check_of_which_nothing_is_known_says_nothing(tmp_path: Path) -> None:

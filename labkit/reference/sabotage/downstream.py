@@ -74,6 +74,7 @@ DOWNSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "autocommit": (
         "agent_execution_error_handling_with_rollback",
         "execution_context_state_transitions",
+        "websocket_connection_error_handling",
         "cache_database_synchronization",
         "message_pipeline_websocket_to_agent_execution",
     ),
