@@ -327,8 +327,8 @@ class Check:
         if self._isolation and skip.in_area:
             text = f"{skip}. But it has that part, and isolation is shown wherever there are users"
             return Outcome.BROKEN, "isolation-not-skippable", text
-        if self._expectations or self._shown:
-            text = f"{skip}, but the check had already compared or shown something"
+        if self._expectations or self._shown or self._unknown is not None:
+            text = f"{skip}, but the check had already compared, shown or doubted something"
             return Outcome.BROKEN, "skipped-late", text
         return Outcome.SKIPPED, f"lacks-{skip.capability}", str(skip)
 

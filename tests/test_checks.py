@@ -160,7 +160,7 @@ def test_a_declared_gap_skips_the_check() -> None:
 
 
 def test_a_gap_that_is_touched_late_breaks_the_check() -> None:
-    """What was compared or shown before a gap must not vanish behind a skip."""
+    """What was compared, shown or doubted before a gap must not vanish behind a skip."""
 
     async def compared(check: Check) -> None:
         check.equal(1, 1, "one", reason="other")
@@ -170,7 +170,12 @@ def test_a_gap_that_is_touched_late_breaks_the_check() -> None:
         check.show("a picture")
         raise SkipCheck("data", "not built yet")
 
+    async def doubted(check: Check) -> None:
+        check.unknown("no-witness", "nobody was there")
+        raise SkipCheck("data", "not built yet")
+
     assert said(Outcome.BROKEN, "skipped-late", record_of(compared))
+    assert said(Outcome.BROKEN, "skipped-late", record_of(doubted))
     assert said(Outcome.BROKEN, "skipped-late", record_of(shown))
 
 
