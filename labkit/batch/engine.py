@@ -91,6 +91,9 @@ def _on_its_own() -> Iterator[Execution]:
 class _Manager(NotebookExecutionManager):  # type: ignore[misc]  # papermill has no types
     """papermill's book-keeping, except that a cell never reached is not called completed."""
 
+    def catch_up(self) -> None:
+        """The kernel works just now; papermill has saved already."""
+
     def notebook_complete(self, **options: Any) -> None:
         """Write the notebook's last state, with the cells that never ran still pending."""
         pending = [c for c in self.nb.cells if c.metadata.papermill["status"] == self.PENDING]
@@ -103,19 +106,32 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]  # papermill has
 class _QuickManager(_Manager):
     """The same for a file of ours, into which a notebook is written at the cost of its text.
 
-    It is written twice a cell, and papermill checks, copies and indents it each time. The run does
-    so once, when the notebook is finished.
+    papermill saves twice a cell, and checks, copies and indents the notebook each time. The run
+    does so once, when the notebook is finished. Until then what changed is written while the kernel
+    works on the next cell, and nobody waits for it.
     """
 
     def __init__(self, nb: NotebookNode, output_path: str | None, watch: Stopwatch) -> None:
         super().__init__(nb, output_path=output_path, progress_bar=False)
         self._watch = watch
+        self._is_behind = False
 
     def save(self, **_options: object) -> None:
-        """Write the notebook's state."""
-        with self._watch.during(Phase.SAVING):
+        """Note that the notebook's state has changed."""
+        self._is_behind = True
+
+    def catch_up(self) -> None:
+        """Write the notebook's state, if it has changed."""
+        if self._is_behind:
             text = json.dumps(self.nb, ensure_ascii=False)
             Path(self.output_path).write_text(text, encoding="utf-8")
+            self._is_behind = False
+
+    def notebook_complete(self, **options: Any) -> None:
+        """Write the notebook's last state, for which all wait."""
+        with self._watch.during(Phase.SAVING):
+            super().notebook_complete(**options)
+            self.catch_up()
 
 
 class KernelDriver(KernelOwner):
@@ -131,6 +147,7 @@ class KernelDriver(KernelOwner):
             timeout=None,
             # All that a cell has written is awaited, however much; the notebook's deadline bounds.
             iopub_timeout=int(_NO_DEADLINE_S),
+            on_cell_complete=self._use_the_time,
             on_cell_executed=self._look_for_exit,
             **options,
         )
@@ -202,6 +219,10 @@ class KernelDriver(KernelOwner):
                 self._end_of_cell(cell, index)
             if self._asked_to_exit:
                 return
+
+    def _use_the_time(self, **_cell: object) -> None:
+        """The kernel has just been sent a cell, which is nbclient's meaning of this hook."""
+        self.nb_man.catch_up()
 
     def _look_for_exit(self, execute_reply: dict[str, Any], **_cell: object) -> None:
         """Note that `exit()` was called: the kernel would take a few more cells on its way out."""
