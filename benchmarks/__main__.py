@@ -60,9 +60,9 @@ async def measure(rounds: int, cache: Path) -> Results:
             by_plain = await in_turns(
                 plain_contenders(ground), plain, rounds=rounds, environment=environment, tell=_tell
             )
-        by_lab = await in_turns(
-            lab_contenders(), own, rounds=rounds, environment=served, tell=_tell
-        )
+            by_lab = await in_turns(
+                lab_contenders(ground), own, rounds=rounds, environment=served, tell=_tell
+            )
         turns = FEW_AND_MANY * rounds
         by_checks = [await checks(count, environment=served) for count in turns]
     by_executions = [await growth(plain[0], count, environment=environment) for count in turns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from benchmarks import execute, plain_script
 from benchmarks.execute import Ground
 from benchmarks.stage import Stage
 from labkit.errors import InfrastructureError
+from labkit.warm.programs import DOOR
 
 WARM_ONE: Final = "warm kernels, one at a time"
 WARM_TWO: Final = "warm kernels, two at a time"
@@ -23,6 +24,7 @@ LABKIT_ONE: Final = "labkit run, one at a time"
 PAPERMILL: Final = "papermill, one by one"
 NBMAKE: Final = "pytest --nbmake -n 2"
 SCRIPT: Final = "the same cells in one plain process"
+SCRIPT_WARM: Final = "the same, its platform's processes forked"
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,19 @@ def plain_contenders(ground: Ground) -> tuple[Contender, ...]:
     )
 
 
-def lab_contenders() -> tuple[Contender, ...]:
-    """Those for the lab's own notebooks, on the services that the stage's environment names."""
+def lab_contenders(ground: Ground) -> tuple[Contender, ...]:
+    """Those for the lab's own notebooks, on the services that the stage's environment names.
+
+    One of the plain processes has the platform's processes forked from that of `ground`, as
+    `labkit run` has from its own: beside it stands what the notebooks cost, and not what these do.
+    """
     return (
         Contender(LABKIT, lambda stage: _labkit(stage, workers=2)),
         Contender(LABKIT_ONE, lambda stage: _labkit(stage, workers=1)),
         Contender(PAPERMILL, _papermill),
         Contender(NBMAKE, _nbmake),
-        Contender(SCRIPT, _script),
+        Contender(SCRIPT, lambda stage: _script(stage, {})),
+        Contender(SCRIPT_WARM, lambda stage: _script(stage, {DOOR: str(ground.warm)})),
     )
 
 
@@ -102,10 +109,12 @@ async def _nbmake(stage: Stage) -> Took:
     return Took(seconds, None)
 
 
-async def _script(stage: Stage) -> Took:
+async def _script(stage: Stage, more: Mapping[str, str]) -> Took:
     # In a kernel, matplotlib draws into the notebook; a script must be told not to open windows.
-    drawing = replace(stage, environment={**stage.environment, "MPLBACKEND": "agg"})
-    seconds = await drawing.seconds_of(*_python(plain_script.__file__, *stage.notebooks))
+    environment = {**stage.environment, "MPLBACKEND": "agg", **more}
+    seconds = await replace(stage, environment=environment).seconds_of(
+        *_python(plain_script.__file__, *stage.notebooks)
+    )
     ran = json.loads(stage.log.splitlines()[-1])
     wanted = {notebook.name: len(plain_script.code_cells(notebook)) for notebook in stage.notebooks}
     if ran != wanted:

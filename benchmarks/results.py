@@ -18,7 +18,7 @@ class Spread:
 
     median: float
     lower: float
-    """The lower quartile; with four values or more, an outlier does not move it."""
+    """The lower quartile; with five values or more, an outlier does not move it."""
     upper: float
 
     @classmethod
