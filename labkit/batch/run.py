@@ -30,7 +30,7 @@ from labkit.batch.seal import finish_notebook, seal
 from labkit.batch.selection import source_of
 from labkit.batch.stopwatch import Stopwatch
 from labkit.batch.wire import Wire
-from labkit.errors import InfrastructureError, ParameterError, UsageError
+from labkit.errors import InfrastructureError, KernelUnavailable, ParameterError, UsageError
 from labkit.journal import (
     CoverageMeasured,
     Ending,
@@ -149,7 +149,7 @@ def _writing_to(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
-        text = f"the run cannot be written to {folder}: {error.strerror}"
+        text = f"the run cannot be written to {error.filename or folder}: {error.strerror}"
         raise InfrastructureError(f"{text}; what stands there is not all of it") from error
 
 
@@ -353,6 +353,8 @@ class _Run:
         except asyncio.CancelledError:
             ended = Ended(Ending.CANCELLED, "the run was cancelled before the kernel ran")
             raise
+        except KernelUnavailable as error:
+            ended = Ended(Ending.NO_KERNEL, str(error))
         except InfrastructureError as error:
             ended = Ended(Ending.NO_LEASE, str(error))
         finally:

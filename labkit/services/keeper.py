@@ -166,21 +166,22 @@ async def keep(
     `ServiceUnavailable` when it cannot start, which with `ahead` the first order does.
     """
     ours, its = socket.socketpair()
-    with its:
-        process, folder = _start(its, account, scratch_folders(executable=executable))
-    try:
-        reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE_BYTES)
-        keeper = Keeper(reader, writer, folder)
+    with ours:
+        with its:
+            process, folder = _start(its, account, scratch_folders(executable=executable))
         try:
-            keeper.open(will, account)
-            if not ahead:
-                await keeper.ready()
-            yield keeper
+            reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE_BYTES)
+            keeper = Keeper(reader, writer, folder)
+            try:
+                keeper.open(will, account)
+                if not ahead:
+                    await keeper.ready()
+                yield keeper
+            finally:
+                await keeper.part()
         finally:
-            await keeper.part()
-    finally:
-        ours.close()
-        _see_off(process)
+            ours.close()
+            _see_off(process)
 
 
 def _start(
@@ -202,9 +203,10 @@ def _start(
             pass_fds=[folder.lock],
             start_new_session=True,
         )
-    except OSError:
+    except OSError as error:
         folder.delete()
-        raise
+        text = f"a keeper for the lab's servers cannot be started: {error}"
+        raise ServiceUnavailable(text) from error
     os.close(folder.lock)
     return process, folder.path
 

@@ -6,16 +6,17 @@ import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from labkit.batch.assignment import Assignment, Performed
 from labkit.batch.execution import Ended
 from labkit.batch.kernels import KernelPlace
+from labkit.errors import KernelUnavailable
 from labkit.journal import Ending, Phase, Spent
 from labkit.redaction import Redactor, Secret
 from labkit.services.endpoints import Services
@@ -62,6 +63,24 @@ def test_any_executor_comes_to_the_same(way: str, tmp_path: Path, own_services: 
     assert {one.phase for one in ran.notebook("calm").spent} == set(Phase)
     assert ran.files_with("sesame-opens-8841") == []
     assert things_on(own_services) <= before
+
+
+class Unwilling(ThreadPoolExecutor):
+    """Takes no work."""
+
+    def submit(self, *_work: object, **_named: object) -> Future[Any]:
+        """Refuse it."""
+        raise KernelUnavailable("there is no engine for it")
+
+
+def test_engine_that_cannot_be_had_is_no_want_of_a_lease(
+    tmp_path: Path, services: Services
+) -> None:
+    """The notebook's end says what was missing."""
+    plan = planned(notebook(tmp_path / "calm.ipynb", passing("holds")))
+    ran = run_planned(tmp_path, plan, environment=variables(services), make_executor=Unwilling)
+    assert ran.notebook("calm").ending is Ending.NO_KERNEL
+    assert ran.result.exit_code == 3
 
 
 def test_what_is_given_and_what_comes_back_can_be_pickled(tmp_path: Path) -> None:

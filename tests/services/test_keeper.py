@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ServiceUnavailable
+from labkit.services import keeper as module
 from labkit.services.binaries import server_account
 from labkit.services.keeper import ServerCommand, Will, keep
 from tests.services.owners import eventually, is_running, kill, owner
@@ -115,6 +116,22 @@ def test_a_command_that_fails_tells_why() -> None:
             await keeper.run([sys.executable, "-I", "-S", "-c", "pass"])
 
     asyncio.run(scenario())
+
+
+def test_a_keeper_that_cannot_be_started_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is not left behind."""
+    monkeypatch.setattr(module, "scratch_folders", lambda *, executable: [tmp_path])  # noqa: ARG005
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+
+    async def start() -> None:
+        async with keep():
+            raise AssertionError("it was started")
+
+    with pytest.raises(ServiceUnavailable, match=r"cannot be started: .*No such file"):
+        asyncio.run(start())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cancelled_order_does_not_shift_the_answers() -> None:
