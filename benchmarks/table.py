@@ -71,7 +71,7 @@ def _where(machine: Machine, rounds: int) -> str:
 def _comparison(title: str, comparison: Comparison) -> str:
     names = [one.name for one in comparison.contenders]
     to = [name for name in (PAPERMILL, NBMAKE, SCRIPT) if name in names]
-    head = (title, "seconds", "of these its cells", *(f"÷ {name}" for name in to))
+    head = (title, "seconds", "its cells, added up", *(f"÷ {name}" for name in to))
     rows = (
         (
             one.name,

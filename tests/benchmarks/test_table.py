@@ -27,7 +27,7 @@ def test_it_says_what_was_measured_on() -> None:
     "row",
     [
         (
-            "| 7 fixed notebooks of ten cells | seconds | of these its cells"
+            "| 7 fixed notebooks of ten cells | seconds | its cells, added up"
             " | ÷ papermill, one by one | ÷ pytest --nbmake -n 2 |"
         ),
         (
