@@ -76,9 +76,9 @@ def _downstream(matrix: Matrix) -> str:
         case 0:
             return "nothing else is red"
         case 1:
-            return "one more check is red, as it may be"
+            return "once another check is red too, as it may be"
         case more:
-            return f"{more:,} more are red, as they may be"
+            return f"{more:,} times another check is red too, as it may be"
 
 
 def _unjudged(matrix: Matrix) -> str:

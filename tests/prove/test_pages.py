@@ -138,7 +138,7 @@ def test_a_run_that_is_no_proof_has_none_of_this() -> None:
 def test_verdict_is_a_sentence() -> None:
     """It counts what was tried, or what is wrong."""
     told = "2 sabotages, each caught by every check that must"
-    assert verdict(matrix(SOUND)) == f"{told}; one more check is red, as it may be"
+    assert verdict(matrix(SOUND)) == f"{told}; once another check is red too, as it may be"
     assert totals(SOUND, matrix(SOUND)) == "2 checks, 2 sabotages, 3 trials, 2 catches"
     one = proof({"": [CLEAN], "forgets": [{"keeps": LOST, "counts": PASSED}]}, is_whole=False)
     told = "1 sabotage, caught by every check that must; nothing else is red; 1 check"
