@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,15 @@ def lab_running(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell cannot hear again what it was started deaf to, as tests under nohup are.
+        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
-        yield running
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

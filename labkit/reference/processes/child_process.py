@@ -117,11 +117,8 @@ class ChildProcess:
 
     async def noticed_death(self) -> str:
         """The same, also where it is gone and the loop is still to be told of it."""
-        if self.is_running:
-            try:
-                os.kill(self.pid, 0)
-            except ProcessLookupError:
-                await self._process.wait()
+        if self.is_running and has_ended(self.pid):
+            await self._process.wait()
         return self.own_death
 
     async def _begin(self, line: str) -> None:
@@ -240,3 +237,16 @@ class ChildProcess:
         except TimeoutError as error:
             text = f"{self.name} (pid {self.pid}) has not ended within {_KILL_S:g} s of SIGKILL"
             raise InfrastructureError(text) from error
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or dead and still to be reaped by whose child it is."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it was reaped, or is the warm process's, which does so at once
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

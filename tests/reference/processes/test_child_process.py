@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InfrastructureError, Rejected, ServiceUnavailable
-from labkit.reference.processes.child_process import ChildProcess, ProcessLimits
+from labkit.reference.processes.child_process import ChildProcess, ProcessLimits, has_ended
 from tests.reference.stage import asynchronous
-from tests.services.owners import is_running
+from tests.services.owners import eventually, is_running
 
 ECHO = """
 import json, sys
@@ -179,3 +180,13 @@ def test_one_that_says_more_than_anybody_reads_is_stopped(
         assert "is killed" not in caplog.text
 
     ask()
+
+
+def test_a_death_is_seen_before_and_after_it_is_reaped() -> None:
+    """Whoever asks need not be who reaps it; what lives has not ended, whose child it may be."""
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
+        assert not has_ended(process.pid)
+        process.kill()
+        assert eventually(lambda: has_ended(process.pid))
+    assert has_ended(process.pid)
+    assert not has_ended(os.getppid())
