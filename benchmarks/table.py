@@ -91,9 +91,9 @@ def _layer(lab: Comparison) -> str:
         for script in (SCRIPT, SCRIPT_WARM)
     )
     return (
-        f"Beyond the plain process, `labkit run` takes {cold} ms a notebook, its report included,"
-        f" when it executes one at a time; beyond the one whose platform's processes are forked, as"
-        f" its own are, {warm} ms.\n"
+        f"Beyond the plain process of the same round, `labkit run` takes {cold} ms a notebook, its"
+        f" report included, when it executes one at a time; beyond the one whose platform's"
+        f" processes are forked, as its own are, {warm} ms.\n"
     )
 
 

@@ -26,7 +26,7 @@ from labkit.checks import Check, Surroundings
 from labkit.detoured import Detoured, detours
 from labkit.doomed import DoomedRename, doomed_rename
 from labkit.environment import IsolatedEnvironment
-from labkit.errors import NotGreen, UsageError
+from labkit.errors import NotGreen, TargetError, UsageError
 from labkit.guard import Seam, guarded_block, guarded_target
 from labkit.hostage import Hostage, hostage
 from labkit.output_redaction import guard_output
@@ -132,6 +132,8 @@ class Lab:
         self.lease, self._spec, self._factory = lease, target, load_target(target)
         await self._factory.install(lease)
         opened = await stack.enter_async_context(self._factory(lease))
+        if opened is None:
+            raise TargetError(f"{target}: its __aenter__ returned None; let it return the target")
         self._publisher.keep_secret(_own_secrets(opened))
         self._seam = Seam(opened, self._running)
         self.witness = await stack.enter_async_context(Witness(lease))

@@ -106,6 +106,8 @@ class KnownCatch:
     notebook: str
     check: str
     sabotage: str
+    platform: str
+    """The target that has it, such as `labkit.reference:Platform`."""
     fault: str
     caught: int
     """How often it was caught in so many trials with this notebook."""

@@ -61,7 +61,20 @@ ENTRIES: tuple[Entry, ...] = (
     SecretFound(2.9, "cache.ipynb", "cell 3, base64"),
     CatchesKnown(
         1.1,
-        (KnownCatch("cache", "a", "stale", "It is stale.", 2, 3, 0.5, "0.1.0", is_current=True),),
+        (
+            KnownCatch(
+                "cache",
+                "a",
+                "stale",
+                "shop:Shop",
+                "It is stale.",
+                2,
+                3,
+                0.5,
+                "0.1.0",
+                is_current=True,
+            ),
+        ),
     ),
     ProofStarted(1.2, (SABOTAGE,), (Trial("cache--stale", "cache", "stale"),), is_whole=False),
     CoverageMeasured(2.95, (FileCoverage("shop.till", 3, (7,)),)),

@@ -39,6 +39,13 @@ class FailsToOpen(Platform):
         raise Rejected("it does not open")
 
 
+class ReturnsNothing(Platform):
+    """A platform that forgets to say what it has opened."""
+
+    async def __aenter__(self) -> None:  # type: ignore[override]
+        await super().__aenter__()
+
+
 @pytest.fixture
 def handed_over(lease: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lease:
     """A lease that this process is given as a kernel is."""
@@ -121,6 +128,7 @@ def test_takes_a_lease_and_gives_it_back(given: Services) -> None:
     ("target", "error"),
     [
         (spec(FailsToOpen), Rejected),
+        (spec(ReturnsNothing), TargetError),
         ("tests.test_lab:nothing", TargetError),
         ("tests.nowhere:Platform", TargetError),
     ],

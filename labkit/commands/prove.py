@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from labkit.commands.proof import tell_proof
 from labkit.commands.run import outputs_of, tell_result, without_papermills_warnings
 from labkit.environment import IsolatedEnvironment
 from labkit.ids import RunID
+from labkit.notebook import NotebookSource
 from labkit.project import Project, nearest_project
 from labkit.prove.kept import Proven, keep_proof, read_kept
 from labkit.prove.lines import TrialLines
@@ -83,11 +84,19 @@ def prove(
         return result.exit_code
     matrix = matrix_of(result.proof, result)
     tell_proof(result, matrix, folder, console())
-    notebooks = {job.name: job.notebook for job in plan.jobs}
-    proven = Proven(target_of(plan), result, matrix, notebooks)
-    if project and matrix.is_complete and keep_proof(project.proven, proven):
-        console().print(f"kept in {near(project.proven)}", soft_wrap=True)
+    if project and matrix.is_complete:
+        proven = Proven(target_of(plan), result, matrix, _own_notebooks(plan, project))
+        if keep_proof(project.proven, proven):
+            console().print(f"kept in {near(project.proven)}", soft_wrap=True)
     return _exit_code(result, matrix)
+
+
+def _own_notebooks(plan: Plan, project: Project) -> Mapping[str, NotebookSource]:
+    """The project's own: another of the same name is not the one of which something is known."""
+    own = project.notebooks.resolve()
+    return {
+        job.name: job.notebook for job in plan.jobs if job.notebook.path.resolve().parent == own
+    }
 
 
 def _listing(areas: Sequence[str], target: str | None) -> str:

@@ -61,7 +61,13 @@ class Proven:
     run: RunResult
     matrix: Matrix
     notebooks: Mapping[str, NotebookSource]
-    """By the names that the matrix gives them."""
+    """Those whose catches are to be kept, by the names that the matrix gives them."""
+
+    @property
+    def expecting(self) -> Iterator[Cell]:
+        """The cells of these notebooks in which a check has to catch."""
+        cells = self.matrix.cells.values()
+        return (one for one in cells if one.expected and one.row.notebook in self.notebooks)
 
 
 def read_kept(path: Path) -> tuple[Kept, ...]:
@@ -100,7 +106,7 @@ def keep_proof(path: Path, proven: Proven) -> bool:
         raise InfrastructureError(
             f"{text}; the proof itself is done, see outputs/latest/proof.html"
         ) from error
-    return any(cell.expected and cell.caught for cell in proven.matrix.cells.values())
+    return any(cell.caught for cell in proven.expecting)
 
 
 def write_kept(path: Path, kept: Iterable[Kept]) -> None:
@@ -150,11 +156,10 @@ def merged(before: Sequence[Kept], proven: Proven) -> tuple[Kept, ...]:
     """What is kept after a proof: what it tried counts on, or anew with another notebook."""
     kept = {one.key: one for one in before}
     faults = {one.name: one.fault for one in proven.matrix.sabotages}
-    for cell in proven.matrix.cells.values():
-        if cell.expected:
-            now = _kept(cell, proven, faults[cell.sabotage])
-            old = kept.get(now.key)
-            kept[now.key] = _added(old, now) if old and old.source == now.source else now
+    for cell in proven.expecting:
+        now = _kept(cell, proven, faults[cell.sabotage])
+        old = kept.get(now.key)
+        kept[now.key] = _added(old, now) if old and old.source == now.source else now
     return tuple(one for one in kept.values() if one.caught)
 
 
@@ -197,6 +202,7 @@ def _known(kept: Kept, job: Job) -> KnownCatch:
         notebook=job.name,
         check=kept.check,
         sabotage=kept.sabotage,
+        platform=kept.platform,
         fault=kept.fault,
         caught=kept.caught,
         trials=kept.trials,

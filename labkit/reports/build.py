@@ -75,7 +75,11 @@ def _replace(path: Path, content: bytes) -> None:
 def require_latest(output_root: Path) -> None:
     """Raise `UsageError` where a folder of its own stands where `latest` is to lead to a run."""
     latest = output_root / LATEST
-    if latest.is_dir() and not latest.is_symlink():
+    try:
+        is_folder = latest.is_dir() and not latest.is_symlink()
+    except OSError:  # whoever makes something there is told why that cannot be
+        return
+    if is_folder:
         raise UsageError(
             f"{latest} is a folder of its own: move it away, the lab keeps a link there"
         )

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from labkit.errors import NotWarm, RecordError
@@ -28,6 +29,8 @@ ASKED_S: Final = 3.0
 """How long what forks left behind may take to end when it is asked to, in seconds."""
 KILLED_S: Final = 2.0
 """How long it may take to be gone when it is killed, in seconds."""
+MOST_WATCHED: Final = 64
+"""Of so many left behind the end is told, each by a descriptor; others are reaped with them."""
 
 
 @dataclass(frozen=True)
@@ -143,17 +146,17 @@ class Forks:
         os.close(fork.pidfd)
 
     def _watch_orphans(self) -> None:
-        """Reap what has ended of all that forks left behind; the end of another will be told."""
+        """Reap what has ended of all that forks left behind; the end of others will be told."""
         reap(children() - self._forks.keys())
         left = children() - self._forks.keys()
         for pid in self._orphans.keys() - left:
             pidfd = self._orphans.pop(pid)
             self._selector.unregister(pidfd)
             os.close(pidfd)
-        for pid in left - self._orphans.keys():
-            with contextlib.suppress(OSError):  # out of descriptors: reaped at a later look
-                self._orphans[pid] = os.pidfd_open(pid)
-                self._selector.register(self._orphans[pid], selectors.EVENT_READ)
+        more = MOST_WATCHED - len(self._orphans)
+        for pid in islice(left - self._orphans.keys(), max(more, 0)):
+            self._orphans[pid] = os.pidfd_open(pid)
+            self._selector.register(self._orphans[pid], selectors.EVENT_READ)
 
     def _end_all(self) -> None:
         for fork in list(self._forks.values()):

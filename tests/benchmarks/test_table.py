@@ -51,7 +51,10 @@ def test_a_row_has_what_was_measured(row: str) -> None:
 
 def test_it_says_what_the_notebooks_cost_beyond_a_plain_process() -> None:
     """The difference to either plain process, for each notebook."""
-    assert "Beyond the plain process, `labkit run` takes 100 (100 to 100) ms a notebook" in SECTION
+    assert (
+        "Beyond the plain process of the same round, `labkit run` takes 100 (100 to 100) ms"
+        in SECTION
+    )
     assert "processes are forked, as its own are, 300 (300 to 300) ms." in SECTION
 
 

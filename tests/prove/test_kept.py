@@ -108,6 +108,12 @@ def test_catch_is_kept_under_the_notebooks_own_name() -> None:
     assert kept.notebook == "my memory"
 
 
+def test_notebook_that_is_not_the_projects_own_is_not_kept() -> None:
+    """It may have the name of one that is."""
+    foreign = replace(proven(FORGOTTEN), notebooks={})
+    assert merged((FIRST,), foreign) == (FIRST,)
+
+
 def test_what_was_not_tried_stays() -> None:
     """A proof of one area forgets nothing of the others."""
     other = replace(FIRST, notebook="elsewhere", sabotage="other")

@@ -11,7 +11,7 @@ import pytest
 from labkit.errors import InfrastructureError, UsageError
 from labkit.journal import SecretFound
 from labkit.records import Outcome
-from labkit.reports.build import build_reports, update_latest
+from labkit.reports.build import build_reports, require_latest, update_latest
 from labkit.reports.withheld import withheld_note
 from tests.reports.runs import AT, MISSES, RunFolder, cell, check_cell, record, started
 
@@ -116,6 +116,10 @@ class TestLatest:
         (tmp_path / "two").mkdir()
         update_latest(tmp_path / "two")
         assert (tmp_path / "latest").readlink() == Path("two")
+
+    def test_place_that_cannot_be_looked_into_is_not_its_business(self, tmp_path: Path) -> None:
+        """Whoever makes the run's folder there learns why it cannot be."""
+        require_latest(tmp_path / ("x" * 300))
 
     def test_it_never_replaces_a_folder(self, tmp_path: Path) -> None:
         """A folder of that name is left alone, with an error that says so."""

@@ -20,6 +20,7 @@ CAUGHT = KnownCatch(
     notebook="database",
     check="rollback",
     sabotage="commit-on-error",
+    platform="shop:Shop",
     fault="It commits <whatever> happened.",
     caught=20,
     trials=20,
@@ -74,6 +75,13 @@ def test_what_an_earlier_notebook_showed_is_told_as_that(tmp_path: Path) -> None
     assert "known to catch: autocommit; last shown 2026-03-04" in told
     assert "before the notebook was changed, known to catch: commit-on-error; last shown" in told
     assert told.count("known to catch: ") == 2
+
+
+def test_catches_of_several_platforms_are_told_apart(tmp_path: Path) -> None:
+    """Each may have a sabotage of that name."""
+    other = replace(CAUGHT, platform="other:Shop")
+    told = words(page_of(folder(tmp_path, CatchesKnown(AT, (CAUGHT, other)))))
+    assert "commit-on-error of shop:Shop, commit-on-error of other:Shop; last" in told
 
 
 def test_check_of_which_nothing_is_known_says_nothing(tmp_path: Path) -> None:

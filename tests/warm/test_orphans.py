@@ -12,7 +12,8 @@ from typing import Final
 
 import pytest
 
-from tests.services.owners import eventually, is_running, kill, owner, same_imports
+from labkit.warm.forks import MOST_WATCHED
+from tests.services.owners import eventually, is_running, kill, none_runs, owner, same_imports
 from tests.warm.stage import LEAVES_A_DAEMON, WAITS, forked, ran, warmed
 
 ENDS: Final = """
@@ -78,6 +79,33 @@ def test_what_outlived_its_fork_is_reaped_when_it_ends() -> None:
             assert await asyncio.to_thread(eventually, lambda: warm.children == [])
 
     asyncio.run(run())
+
+
+MANY: Final = f"""
+import subprocess, sys
+argv = ["sh", "-c", "for _ in $(seq {2 * MOST_WATCHED}); do setsid -f sleep 300; done"]
+subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+"""
+
+
+def test_many_daemons_cost_few_descriptors() -> None:
+    """More than there may be would cost the warm process its life; all are gone with it."""
+
+    async def run() -> list[int]:
+        async with warmed() as warm:
+            before = warm.descriptors
+            assert (await ran(warm.door, MANY)).status == 0
+            assert (await ran(warm.door, "pass")).status == 0  # it has looked by then
+            assert len(warm.children) == 2 * MOST_WATCHED
+            assert warm.descriptors == before + MOST_WATCHED
+            for daemon in warm.children:
+                os.kill(daemon, signal.SIGKILL)
+            assert await asyncio.to_thread(eventually, lambda: warm.children == [])
+            assert await asyncio.to_thread(eventually, lambda: warm.descriptors <= before)
+            assert (await ran(warm.door, MANY)).status == 0
+            return warm.children
+
+    assert none_runs(asyncio.run(run()))
 
 
 def test_a_daemon_outlives_its_fork_and_ends_with_the_warm_process() -> None:
