@@ -69,7 +69,7 @@ FLOORS: Final = (
         "tables",
         "usage",
     ),
-    ("", "environment", "errors", "file_scan", "ids", "redaction"),
+    ("", "environment", "errors", "file_scan", "ids", "redaction", "signals", "undisturbed"),
 )
 """The modules and packages of labkit, from the doors down to the leaves."""
 

@@ -53,10 +53,10 @@ from labkit.services.endpoints import Services
 from labkit.services.keeper import keep
 from labkit.services.leases import LeaseHolder
 from labkit.services.open import open_services, standing_servers
+from labkit.signals import asked_to_end
 from labkit.warm.owner import WarmProcess
 from labkit.warm.programs import COVERAGE
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNWRITABLE: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
 )
@@ -123,7 +123,7 @@ async def run_plan(
         recorder = Recorder(Journal(file), watch)
         recorder.keep_secret(known)
         run = _Run(plan, settings, folder, recorder, warm, make_executor)
-        with run.ending_early():
+        with asked_to_end(run.cancel):
             run.begin(beginning)
             await run.go()
             # A signal that comes now finds nothing to end; the report is written all the same.
@@ -245,21 +245,8 @@ class _Run:
     def _record(self, entry: Entry) -> None:
         self._recorder.record(entry)
 
-    @contextlib.contextmanager
-    def ending_early(self) -> Iterator[None]:
-        """Signals that ask to end end the run in order while the block runs."""
-        loop = asyncio.get_running_loop()
-        unheard = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-        heard = [number for number in _SIGNALS if number not in unheard]  # nohup means it
-        for number in heard:
-            loop.add_signal_handler(number, self._cancel, number)
-        try:
-            yield
-        finally:
-            for number in heard:
-                loop.remove_signal_handler(number)
-
-    def _cancel(self, number: signal.Signals) -> None:
+    def cancel(self, number: signal.Signals) -> None:
+        """End the run in order, since a signal asked for it."""
         if self._cancelled:
             return
         self._cancelled = True

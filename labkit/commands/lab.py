@@ -21,8 +21,8 @@ from labkit.services.keeper import Will, keep
 from labkit.services.open import standing_servers
 from labkit.services.places import default_cache
 from labkit.services.supervisor import down, up
+from labkit.signals import asked_to_end
 
-_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_S: Final = 20.0
 """How long JupyterLab may take to end its kernels once it was told to."""
 
@@ -115,7 +115,7 @@ async def _serve(argv: Sequence[str], folder: Path, environment: Mapping[str, st
     )
     asked = asyncio.Event()
     try:
-        with _passing_on(process, asked):
+        with asked_to_end(lambda _: _pass_on(process, asked)):
             await _end(process, asked)
     finally:
         with contextlib.suppress(ProcessLookupError):  # all of the group have ended
@@ -136,22 +136,9 @@ async def _end(process: asyncio.subprocess.Process, asked: asyncio.Event) -> Non
     ended.cancel()
 
 
-@contextlib.contextmanager
-def _passing_on(process: asyncio.subprocess.Process, asked: asyncio.Event) -> Iterator[None]:
-    def pass_on() -> None:
-        asked.set()
-        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-            # JupyterLab asks back at SIGINT, and a shell's background job ignores that. Not
-            # `Process.send_signal`: it polls, and may take the exit status from the loop's watcher.
-            os.kill(process.pid, signal.SIGTERM)
-
-    loop = asyncio.get_running_loop()
-    unheard = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-    heard = [number for number in _ENDING if number not in unheard]  # nohup means it
-    for number in heard:
-        loop.add_signal_handler(number, pass_on)
-    try:
-        yield
-    finally:
-        for number in heard:
-            loop.remove_signal_handler(number)
+def _pass_on(process: asyncio.subprocess.Process, asked: asyncio.Event) -> None:
+    asked.set()
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        # JupyterLab asks back at SIGINT, and a shell's background job ignores that. Not
+        # `Process.send_signal`: it polls, and may take the exit status from the loop's watcher.
+        os.kill(process.pid, signal.SIGTERM)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from labkit.undisturbed import to_its_end
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -17,13 +19,7 @@ async def beside(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs
     anybody afterwards.
     """
     working = asyncio.create_task(asyncio.to_thread(work, *arguments, **named))
-    cancelled: asyncio.CancelledError | None = None
-    while not working.done():
-        try:
-            await asyncio.wait({working})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
+    if cancelled := await to_its_end(working):
         working.exception()  # retrieved, since nobody asks for it any more
         raise cancelled
     return working.result()

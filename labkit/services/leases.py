@@ -35,6 +35,7 @@ from labkit.services.redis_leases import (
     remove_redis_lease,
 )
 from labkit.services.urls import PostgresUrl, RedisUrl
+from labkit.undisturbed import to_its_end
 
 GIVE_BACK_S: Final = 10.0
 """How long giving one lease back may take, in seconds."""
@@ -185,12 +186,7 @@ async def _undisturbed(work: Coroutine[object, object, None]) -> None:
     Raises `LeaseError` when the time is over. A failure is noted on a cancellation that waited.
     """
     task = asyncio.create_task(asyncio.wait_for(work, GIVE_BACK_S))
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
+    cancelled = await to_its_end(task)
     try:
         with translated({TimeoutError: LeaseError}, "give back a lease"):
             task.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,6 +14,7 @@ from labkit.reference.contexts.sessions import LIFETIME_MS, Sessions
 from labkit.reference.data.history import History
 from labkit.targets.data import ThreadView
 from labkit.targets.pipeline import MessageView, RunView
+from labkit.undisturbed import to_its_end
 
 
 class Runner(Protocol):
@@ -139,15 +140,10 @@ class SessionContexts:
         await _whatever_happens(self._work.sessions.end(user, session))
 
 
-async def _whatever_happens(work: Awaitable[None]) -> None:
+async def _whatever_happens(work: Coroutine[object, object, None]) -> None:
     """Do it to its end, also when the caller is cancelled meanwhile, which is passed on then."""
-    doing = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not doing.done():
-        try:
-            await asyncio.wait([doing])
-        except asyncio.CancelledError as error:
-            cancelled = error
+    doing = asyncio.create_task(work)
+    cancelled = await to_its_end(doing)
     doing.result()
     if cancelled is not None:
         raise cancelled
