@@ -43,6 +43,16 @@ HOLDS: Final = 'check.equal(1, 1, "one", reason="not-one")'
 
 AWAITS: Final = "import asyncio\nawait asyncio.sleep(300)"
 BLOCKS: Final = "import time\ntime.sleep(300)"
+SPOILS: Final = """
+from contextlib import suppress
+from pathlib import Path
+[output] = Path("outputs").glob("run_*/spoils.ipynb")
+while not output.is_dir():
+    with suppress(FileExistsError):  # it was saved in between
+        output.unlink()
+        output.mkdir()
+"""
+"""Puts a folder in the place of the notebook `spoils`, which then cannot be written."""
 
 OPEN: Final = code(
     'from labkit.lab import Lab\nlab = await Lab.open("area", target=target, check_deadline_s=20.0)'

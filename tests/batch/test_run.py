@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Final
 
 import nbformat
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from labkit.errors import UsageError
 from labkit.reports.read import read_run
 from labkit.services.endpoints import Services
-from tests.batch.runs import HOLDS, SECRET, check, notebook, passing, run, variables
+from tests.batch.runs import HOLDS, SECRET, SPOILS, check, notebook, passing, run, variables
 from tests.command_line import COMMAND, DEADLINE_S, PASSING, write_project
 
 
@@ -61,14 +60,6 @@ def test_a_notebook_need_not_name_a_kernel(tmp_path: Path, services: Services) -
     plain.metadata = nbformat.from_dict({})
     nbformat.write(plain, book)
     assert run(tmp_path, book, environment=variables(services)).result.exit_code == 0
-
-
-SPOILS: Final = """
-from pathlib import Path
-[output] = Path("outputs").glob("run_*/spoils.ipynb")
-output.unlink()
-output.mkdir()
-"""
 
 
 def test_an_error_of_labkits_own_comes_after_the_report(tmp_path: Path, services: Services) -> None:
