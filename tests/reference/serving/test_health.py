@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from labkit.json_values import JsonValue
 from labkit.redaction import Secret
 from labkit.reference.cache.keyspace import KeySpace
 from labkit.reference.cache.redis_client import redis_client
@@ -12,8 +14,8 @@ from labkit.reference.events.relay import Relay
 from labkit.reference.events.streams import Streams
 from labkit.reference.serving.health import Health
 from labkit.services.endpoints import Lease
-from tests.reference.publishing import until
 from tests.reference.stage import asynchronous
+from tests.reference.works import until
 
 
 @dataclass
@@ -33,11 +35,11 @@ async def test_a_process_whose_parts_answer_is_well(installed: Lease) -> None:
     async with Relay(installed.platform_url, streams) as relay:
         health = Health(pool, streams, relay, Bench(3))
 
-        async def leads() -> bool:
-            return (await health.report(5))["relay"] == "leads"
+        async def leads() -> Mapping[str, JsonValue] | None:
+            report = await health.report(5)
+            return report if (report["status"], report["relay"]) == ("ok", "leads") else None
 
-        await until(leads)
-        report = await health.report(5)
+        report = await until(leads)
     assert report == {
         "status": "ok",
         "connections": 5,

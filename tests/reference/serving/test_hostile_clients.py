@@ -42,7 +42,7 @@ class Single(Platform):
 class Brisk(Single):
     """One that does not wait for long for a token or a sign of life."""
 
-    limits = ConnectionLimits(login_s=2.0, ping_every_s=1.0, pong_within_s=4.0)
+    limits = ConnectionLimits(login_s=5.0, ping_every_s=1.0, pong_within_s=5.0)
 
 
 @dataclass(frozen=True)
@@ -177,16 +177,15 @@ async def test_a_thousand_frames_of_random_bytes_do_no_harm(installed: Lease) ->
 @asynchronous
 async def test_a_half_open_connection_is_ended(installed: Lease) -> None:
     """One without a handshake, one without a token, and one that no longer answers pings."""
-    async with scene(installed, Brisk, slow_s=3.0) as on:
+    async with scene(installed, Brisk, slow_s=6.0) as on:
         reader, writer = await asyncio.open_connection(on.door.host, on.door.port)
         async with on.connected(login=Login.NONE) as nameless, on.connected() as silent:
             await silent.notice(NoticeKind.WELCOME)
             silent.pause()
-            assert await nameless.closed() == Closed(1008, "no token within 2 s")
+            assert await nameless.closed() == Closed(1008, "no token within 5 s")
             assert await reader.read() == b""
-            async with asyncio.timeout(15):
-                while await connections_of(on) > 1:
-                    pass
+            while await connections_of(on) > 1:
+                pass
         writer.close()
         await writer.wait_closed()
 
@@ -208,19 +207,21 @@ async def test_a_client_that_never_reads_is_dropped_and_told_when_it_resumes(
             welcome = await deaf.notice(NoticeKind.WELCOME)
             assert welcome is not None
             deaf.pause()
+            last = ""
             for number in range(UNREAD_MESSAGES):
                 text = f"{number} {'x' * UNREAD_BYTES}"
                 await reading.send(sockets.message(on.thread, text, message=f"m{number}"))
-            last = await reading.notice(NoticeKind.ACCEPTED, message=f"m{UNREAD_MESSAGES - 1}")
-            assert last is not None
-            assert last.run is not None
-            assert len(await reading.events(last.run)) == 3
-            async with asyncio.timeout(15):
-                while await connections_of(on) > 2:
-                    pass
+                accepted = await reading.notice(NoticeKind.ACCEPTED, message=f"m{number}")
+                assert accepted is not None
+                assert accepted.run is not None
+                last = accepted.run
+                # Its own queue, as long as the other's, never holds more than this.
+                assert len(await reading.events(last)) == 3
+            while await connections_of(on) > 2:
+                pass
         async with on.connected() as again:
-            await again.send(sockets.resume(last.run, None, connection=welcome.connection))
-            resumed = await again.notice(NoticeKind.RESUMED, run=last.run)
+            await again.send(sockets.resume(last, None, connection=welcome.connection))
+            resumed = await again.notice(NoticeKind.RESUMED, run=last)
             assert resumed is not None
             assert resumed.was_dropped
-            assert len(again.heard_of(last.run)) == 3
+            assert len(again.heard_of(last)) == 3

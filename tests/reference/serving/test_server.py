@@ -207,7 +207,8 @@ async def test_the_health_answer_tells_of_each_part(installed: Lease) -> None:
 
         async def leads() -> dict[str, object] | None:
             _, report = await place.health()
-            return report if report["relay"] == "leads" else None
+            is_ready = (report["status"], report["relay"]) == ("ok", "leads")
+            return report if is_ready else None
 
         async with place.client(user):
             assert await until(leads) == {
