@@ -27,8 +27,8 @@ from labkit.targets.notifications import Door, Notice, NoticeKind
 from tests.reference.stage import new_user, opened
 
 KEY = Secret("a key for the tokens of these tests")
-QUICK = ConnectionLimits(login_s=0.5, close_s=0.5)
-"""Half a second for a login, and for a goodbye."""
+QUICK = ConnectionLimits(login_s=3.0, close_s=0.5)
+"""Three seconds for a login, which good clients need too, and half a second for a goodbye."""
 
 
 @dataclass(frozen=True)
