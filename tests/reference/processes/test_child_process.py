@@ -77,7 +77,7 @@ def test_an_answer_that_nobody_waits_for_goes_to_nobody_else(
     async def ask() -> None:
         held = tmp_path / "held"
         await (await asyncio.create_subprocess_exec("mkfifo", held)).wait()
-        async with echo(tmp_path, monkeypatch, ProcessLimits(answer_s=5.0)) as process:
+        async with echo(tmp_path, monkeypatch, ProcessLimits(answer_s=60)) as process:
             hasty = asyncio.create_task(process.ask("wait", until=str(held)))
             patient = asyncio.create_task(process.ask("name", name="patient"))
             await asyncio.sleep(0)
