@@ -183,15 +183,20 @@ async def test_who_is_cancelled_while_waiting_takes_no_process_along(installed: 
 
 
 @asynchronous
-async def test_closing_in_the_middle_of_the_start_leaves_no_process(installed: Lease) -> None:
-    """Neither one that was just begun nor one that is about to be."""
-    own = Processes(configs(installed))
+async def test_closing_in_the_middle_of_the_start_leaves_no_process(
+    installed: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that was just begun nor one that is about to be; none can be ready before."""
+    (tmp_path / "labkit_unready.py").write_text("import sys; sys.stdin.read()")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    unready = [replace(one, target="labkit_unready:Platform") for one in configs(installed)]
+    own = Processes(unready)
     start = asyncio.create_task(own.doors())
     assert await asyncio.to_thread(eventually, lambda: bool(children()))
     await own.close()
+    assert children() == []
     with pytest.raises(asyncio.CancelledError):
         await start
-    assert children() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
