@@ -26,7 +26,7 @@ class ClientLimits:
     """How long the client waits, in seconds."""
 
     open_s: float = 20.0
-    """For a connection, its welcome included."""
+    """For a connection, and as long again for its welcome."""
     answer_s: float = 20.0
     """For the answer to what it asked."""
     event_s: float = 30.0
@@ -47,7 +47,7 @@ class Client:
 
     async def welcome(self) -> None:
         """Wait for the server's welcome, after which no event of the user is missed."""
-        await self._answer(lambda notice: notice.kind is NoticeKind.WELCOME)
+        await self._answer(lambda notice: notice.kind is NoticeKind.WELCOME, self._limits.open_s)
 
     async def submit(self, message: Submit) -> str:
         """Send a message; the run that answers it.
@@ -56,7 +56,9 @@ class Client:
         away or does not answer in time.
         """
         await self._send(message)
-        accepted = await self._answer(lambda notice: notice.message == message.message)
+        accepted = await self._answer(
+            lambda notice: notice.message == message.message, self._limits.answer_s
+        )
         if accepted.run is None:
             raise RecordError(f"the server accepted message {message.message!r} for no run")
         return accepted.run
@@ -64,12 +66,12 @@ class Client:
     async def follow(self, run: str, after: int | None) -> None:
         """Be told of a run that began earlier, from after this `seq` on; errors as `submit`."""
         await self._send(Resume(run, after))
-        await self._answer(lambda notice: notice.run == run)
+        await self._answer(lambda notice: notice.run == run, self._limits.answer_s)
 
     async def go_on(self, run: str) -> None:
         """Have a suspended run go on; errors as `submit`."""
         await self._send(Continue(run))
-        await self._answer(lambda notice: notice.run == run)
+        await self._answer(lambda notice: notice.run == run, self._limits.answer_s)
 
     async def events(self, run: str) -> AsyncGenerator[Event]:
         """The events of a run as they come from now on, the end last."""
@@ -106,8 +108,8 @@ class Client:
             async with asyncio.timeout(self._limits.answer_s):
                 await self._connection.send(text_of(frame))
 
-    async def _answer(self, is_answer: Callable[[Notice], bool]) -> Notice:
-        give_up_at = asyncio.get_running_loop().time() + self._limits.answer_s
+    async def _answer(self, is_answer: Callable[[Notice], bool], within_s: float) -> Notice:
+        give_up_at = asyncio.get_running_loop().time() + within_s
         while True:
             said = await self._next(give_up_at - asyncio.get_running_loop().time())
             if isinstance(said, Event):

@@ -19,7 +19,7 @@ from labkit.reference.wire.tokens import Tokens
 from labkit.targets.notifications import Door, Notice, NoticeKind, SocketLimits
 from tests.reference.stage import asynchronous
 
-SHORT = ClientLimits(open_s=0.3, answer_s=0.3, event_s=0.3, close_s=0.3)
+SHORT = ClientLimits(open_s=0.3, close_s=0.3)
 PATIENT = ClientLimits()
 
 WELCOME = Notice(NoticeKind.WELCOME, connection="c1")
@@ -203,10 +203,12 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
         await connection.wait_closed()
 
     async with server(silent) as door:
-        with pytest.raises(ServiceUnavailable, match=r"within 0 s"):
+        # A handshake that comes late is given up for the same bound, and in words of its own.
+        with pytest.raises(ServiceUnavailable, match=r"within 0 s|timed out"):
             async with connected(door, {}, SHORT):
                 raise AssertionError("there was no welcome")
-    async with server(script()) as door, connected(door, {}, SHORT) as client:
+    brief = ClientLimits(answer_s=0.3, event_s=0.3)
+    async with server(script()) as door, connected(door, {}, brief) as client:
         with pytest.raises(ServiceUnavailable, match="did not say"):
             await client.submit(MESSAGE)
         with pytest.raises(ServiceUnavailable, match="did not say"):
