@@ -6,10 +6,12 @@ import pytest
 
 from labkit.errors import Denied, Rejected
 from labkit.events import CRITICAL, Event, EventType
-from labkit.reference import InKernel
+from labkit.reference import InKernel, Parts
+from labkit.reference.execution.agents import Agent, Agents
 from labkit.services.endpoints import Lease
 from labkit.targets.pipeline import ExecutionState, Role
 from tests.reference.stage import asynchronous, new_user
+from tests.reference.works import HoldingAgent
 
 
 async def run(target: InKernel, user: str, thread: str, text: str) -> list[Event]:
@@ -80,19 +82,34 @@ async def test_who_stops_iterating_does_not_end_the_run(installed: Lease) -> Non
 @asynchronous
 async def test_a_suspended_run_goes_on_elsewhere(installed: Lease) -> None:
     """A server that stops suspends its runs; another tells what follows, and nothing again."""
+    agent = HoldingAgent()
+
+    class Held(Agents):
+        """Whoever is named, it is this one."""
+
+        def find(self, _name: str) -> Agent:
+            """The one that can be held."""
+            return agent
+
+    class Target(InKernel):
+        """A platform whose runs wait in the middle of a tool."""
+
+        parts = Parts(agents=Held)
+
     before: list[Event] = []
-    async with InKernel(installed) as target:
+    async with Target(installed) as target:
         user = await new_user(target.data)
         thread = await target.data.create_thread(user, "mine")
-        async for event in target.pipeline.run(user, thread, "slow 1"):
+        async for event in target.pipeline.run(user, thread, "go"):
             before.append(event)
             if event.type is EventType.TOOL_EXECUTING:
                 break
     run = before[0].run
     assert run is not None
-    async with InKernel(installed) as other:
+    async with Target(installed) as other:
         [stored] = await other.pipeline.runs(user, thread)
         assert stored.state is ExecutionState.SUSPENDED
+        agent.go.set()
         after = [event async for event in other.pipeline.resume(user, run)]
         assert [event.seq for event in before + after] == list(range(len(before + after)))
         assert after[-1].type is EventType.AGENT_COMPLETED
