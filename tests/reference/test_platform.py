@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import astuple, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -19,7 +20,15 @@ from labkit.redaction import Secret
 from labkit.reference import InKernel, Parts, Platform
 from labkit.reference.assembly import assemble
 from labkit.reference.data.pool import Pool
-from labkit.reference.execution.agents import Agent, Agents, Answer, Prompt, Tool
+from labkit.reference.execution.agents import (
+    Agent,
+    Agents,
+    Answer,
+    Desk,
+    Prompt,
+    Tool,
+    ToolUse,
+)
 from labkit.reference.execution.executions import Run
 from labkit.reference.execution.turns import Turns
 from labkit.reference.processes.servers import Processes
@@ -31,7 +40,7 @@ from labkit.targets.pipeline import ExecutionState
 from labkit.witness import Witness
 from tests.reference.stage import asynchronous, new_user, opened, witness
 from tests.reference.test_service import health
-from tests.services.owners import is_running
+from tests.services.owners import eventually, is_running
 
 
 def test_platform_is_found_by_its_name_and_lacks_nothing() -> None:
@@ -153,17 +162,51 @@ async def test_every_door_is_healthy_and_one_relay_leads(installed: Lease) -> No
         assert sorted(str(one["relay"]) for one in reports) == ["leads", "waits"]
 
 
+async def wait_for_file(_desk: Desk, path: str) -> str:
+    """A tool that takes until there is a file."""
+    assert await asyncio.to_thread(eventually, Path(path).exists)
+    return "it is there"
+
+
+class Waiting:
+    """An agent that waits for the file that its message names."""
+
+    tools: Mapping[str, Tool] = MappingProxyType({"wait": wait_for_file})
+
+    async def decide(self, prompt: Prompt) -> ToolUse | Answer:
+        """To call the tool once."""
+        return Answer("done", 1) if prompt.results else ToolUse("wait", prompt.text, 1)
+
+
+class WaitingAgents(Agents):
+    """Whoever is named waits."""
+
+    def find(self, _name: str) -> Agent:
+        """The one that waits."""
+        return Waiting()
+
+
+class Waits(Platform):
+    """A platform whose runs wait for a file in the middle of a tool."""
+
+    parts = Parts(agents=WaitingAgents)
+
+
 @asynchronous
-async def test_a_run_whose_process_was_killed_goes_on_at_the_other(installed: Lease) -> None:
+async def test_a_run_whose_process_was_killed_goes_on_at_the_other(
+    installed: Lease, tmp_path: Path
+) -> None:
     """Nothing of it is told twice, nothing is missing, and it ends as if nothing had been."""
-    async with Platform(installed) as target:
+    go = tmp_path / "go"
+    async with Waits(installed) as target:
         user = await new_user(target.data)
         thread = await target.data.create_thread(user, "mine")
-        events = target.pipeline.run(user, thread, "slow 2")
+        events = target.pipeline.run(user, thread, str(go))
         before = [await anext(events)]
         while before[-1].type is not EventType.TOOL_EXECUTING:
             before.append(await anext(events))
         await processes_of(target).kill(0)
+        go.touch()
         with pytest.raises(ServiceUnavailable, match="closed the connection"):
             await anext(events)
         run = str(before[0].run)
