@@ -9,8 +9,9 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from nbformat import NotebookNode
@@ -95,63 +96,63 @@ def environment(services: Services, project: Path) -> Mapping[str, str]:
     return variables(project / "cache", **given)
 
 
-def proof(project: Path) -> dict[str, Any]:
-    """What the last proof found."""
-    found: dict[str, Any] = json.loads((project / "outputs/latest/proof.json").read_text())
-    return found
+@dataclass(frozen=True)
+class Proof:
+    """How a proof ended, and the folder of its run; `latest` leads there until the next one."""
+
+    ended: subprocess.CompletedProcess[str]
+    folder: Path
 
 
 @pytest.fixture(scope="module")
-def proven(project: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def proven(project: Path, environment: Mapping[str, str]) -> Proof:
     """A proof of all of them."""
-    return labkit("prove", folder=project, environment=environment)
+    ended = labkit("prove", folder=project, environment=environment)
+    return Proof(ended, (project / "outputs/latest").resolve())
 
 
-def test_worthless_checks_are_exposed(
-    proven: subprocess.CompletedProcess[str], project: Path
-) -> None:
+def test_worthless_checks_are_exposed(proven: Proof) -> None:
     """Each as what it is, in a sentence; no other sentence is told of any."""
-    assert proven.returncode == 1, proven.stderr
-    sentences = [flaw["sentence"] for flaw in proof(project)["exceptions"]]
+    assert proven.ended.returncode == 1, proven.ended.stderr
+    found = json.loads((proven.folder / "proof.json").read_text())
+    sentences = [flaw["sentence"] for flaw in found["exceptions"]]
     for check, told in EXCEPTIONS.items():
         assert [one for one in sentences if one.startswith(told)], (check, sentences)
-        assert told in proven.stdout
+        assert told in proven.ended.stdout
     assert not [one for one in sentences if one.startswith("notices")]
-    assert re.search(r"exceptions: this proves less than it has to .*proof\.html", proven.stdout)
+    assert re.search(
+        r"exceptions: this proves less than it has to .*proof\.html", proven.ended.stdout
+    )
 
 
-def test_proof_leaves_pages_of_all_trials(
-    proven: subprocess.CompletedProcess[str], project: Path
-) -> None:
+def test_proof_leaves_pages_of_all_trials(proven: Proof) -> None:
     """Every link of the matrix leads to a page, and to the check on it."""
-    assert proven.stdout
-    folder = project / "outputs" / "latest"
-    text = (folder / "proof.html").read_text()
+    text = (proven.folder / "proof.html").read_text()
     links = re.findall(r'<td[^>]*><a href="([^"#]*)#([^"]*)"', text)
     assert len(links) == 14
     for page, anchor in links:
-        assert f'id="{anchor}"' in (folder / page).read_text()
-    assert "It forgets what it was told." in (folder / "worthy--forgets.html").read_text()
-    assert not (folder / "junit.xml").exists()
+        assert f'id="{anchor}"' in (proven.folder / page).read_text()
+    assert "It forgets what it was told." in (proven.folder / "worthy--forgets.html").read_text()
+    assert not (proven.folder / "junit.xml").exists()
 
 
 def test_proof_can_be_built_again(
-    proven: subprocess.CompletedProcess[str], project: Path, environment: Mapping[str, str]
+    proven: Proof, project: Path, environment: Mapping[str, str]
 ) -> None:
     """`labkit report` makes the same page from the run's folder, and tells the same."""
-    page = project / "outputs/latest/proof.html"
+    page = proven.folder / "proof.html"
     before = page.read_bytes()
     page.unlink()
-    again = labkit("report", "latest", folder=project, environment=environment)
+    again = labkit("report", proven.folder.name, folder=project, environment=environment)
     assert page.read_bytes() == before
-    assert again.stdout + "kept in notebooks/proven.json\n" == proven.stdout
+    assert again.stdout + "kept in notebooks/proven.json\n" == proven.ended.stdout
 
 
 def test_worthy_check_is_proven_and_known_for_it(
-    proven: subprocess.CompletedProcess[str], project: Path, environment: Mapping[str, str]
+    proven: Proof, project: Path, environment: Mapping[str, str]
 ) -> None:
     """The proof passes, counts on, and the next run's report says what the check catches."""
-    assert proven.returncode == 1
+    assert proven.ended.returncode == 1
     alone = labkit("prove", "worthy", "--repeat", "2", folder=project, environment=environment)
     assert alone.returncode == 0, alone.stdout
     assert "1 sabotage, caught by every check that must; nothing else is red" in alone.stdout
