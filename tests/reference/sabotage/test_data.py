@@ -62,7 +62,7 @@ async def at_once(data: Store, user: str, count: int) -> bool:
             for _ in range(count - 1):
                 await stack.enter_async_context(data.transaction(user))
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(5):  # less than the pool itself waits
                 await stack.enter_async_context(data.transaction(user))
         except TimeoutError:
             return False
