@@ -83,7 +83,6 @@ TESTED_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "tests/prove/test_telling.py": ("commands.proof",),
         "tests/reference/data/test_store.py": ("reference.data.refusals",),
         "tests/reference/execution/test_engine.py": (
-            "reference.clock",
             "reference.execution.tool_calls",
             "reference.execution.turns",
             "reference.workshop",
