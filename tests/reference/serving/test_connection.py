@@ -23,7 +23,8 @@ from tests.reference.publishing import commit_events, event, new_run, streams_on
 from tests.reference.site import Client, Site, close_of, seqs, site
 from tests.reference.stage import asynchronous
 
-NARROW = ConnectionLimits(queue_frames=20, close_s=0.5, buffer_bytes=8_192)
+NARROW = ConnectionLimits(queue_frames=20, send_s=60.0, close_s=0.5, buffer_bytes=8_192)
+"""A queue that is soon full, which alone tells that a reader is too slow."""
 
 
 class Forgetful(Streams):
