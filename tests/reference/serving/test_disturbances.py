@@ -99,13 +99,17 @@ async def test_random_bytes_do_not_disturb_the_server(installed: Lease) -> None:
 @asynchronous
 async def test_half_open_connections_are_closed_in_time(installed: Lease) -> None:
     """One that never says a word, one that stops in its request, one that shows no token."""
-    async with site(installed, limits=QUICK) as place, undisturbed(place):
-        await asyncio.gather(
+    async with (
+        site(installed, limits=QUICK) as place,
+        undisturbed(place),
+        place.socket() as nameless,
+    ):
+        closed, *_ = await asyncio.gather(
+            close_of(nameless),
             end_of(place.doors[0], b""),
             end_of(place.doors[0], b"GET / HTTP/1.1\r\nHost: x\r\nUpgr"),
         )
-        async with place.socket() as socket:
-            assert await close_of(socket) == (1008, "no token within 3 s")
+        assert closed == (1008, "no token within 3 s")
 
 
 class Lost(Intake):

@@ -22,7 +22,7 @@ from labkit.reference.wire.frames import Authenticate, Cancel, Quality, Submit, 
 from labkit.reference.wire.tokens import Tokens
 from labkit.services.endpoints import Lease
 from labkit.targets.notifications import NoticeKind
-from tests.reference.site import KEY, QUICK, close_of, seqs, site
+from tests.reference.site import KEY, close_of, seqs, site
 from tests.reference.stage import asynchronous
 from tests.reference.works import until
 
@@ -227,7 +227,7 @@ async def test_the_health_answer_tells_of_each_part(installed: Lease) -> None:
 async def test_a_server_that_stops_says_that_it_goes_away(installed: Lease) -> None:
     """To each client, also to one that is not logged in."""
     async with AsyncExitStack() as clients:
-        async with site(installed, limits=QUICK) as stopped:
+        async with site(installed) as stopped:
             user, _ = await stopped.user()
             welcomed = [
                 await clients.enter_async_context(stopped.socket(stopped.headers(user)))
