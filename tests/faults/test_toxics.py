@@ -123,6 +123,7 @@ async def test_a_timeout_of_zero_is_silence_until_it_is_removed() -> None:
         assert await whole.asks(b"hello") == b"hello"
         toxic = proxy.add(Timeout(0), Direction.UPSTREAM)
         await holed.send(b"lost")
+        assert await toxic.applied(deadline_s=LONG_S)
         assert await holed.hears_nothing()
         proxy.remove(toxic)
         assert await holed.receive(1) == b""
@@ -153,6 +154,7 @@ async def test_silence_hides_even_a_reset_of_the_server() -> None:
     async with proxied(abort) as proxy, client_of(proxy) as client:
         toxic = proxy.add(Timeout(0), Direction.DOWNSTREAM)
         await client.send(b"x" * 1_000)
+        assert await toxic.applied(deadline_s=LONG_S)
         assert await client.hears_nothing()
         assert toxic.affected_connections == 1
 
