@@ -104,16 +104,26 @@ async def test_slow_close_delays_the_end_alone() -> None:
 
 @asynchronous
 async def test_a_timeout_closes_an_idle_connection() -> None:
-    """Nothing passes, and after the time the client reads the end."""
+    """After the time, and not before, the client reads the end."""
     async with proxied() as proxy, client_of(proxy) as client:
         assert await client.asks(b"hello") == b"hello"
-        toxic = proxy.add(Timeout(200), Direction.DOWNSTREAM)
         watch = Stopwatch()
-        await client.send(b"lost")
-        assert await client.receive(4) == b""
+        toxic = proxy.add(Timeout(200), Direction.DOWNSTREAM)
+        assert await client.receive(1) == b""
         assert watch.seconds >= 0.2
-        assert toxic.verdict() == Verdict.sound("timeout downstream: 4 bytes on 1 connection")
+        assert toxic.verdict() == Verdict.sound("timeout downstream: 0 bytes on 1 connection")
         await ended(proxy)
+
+
+@asynchronous
+async def test_until_its_time_a_timeout_drops_what_comes() -> None:
+    """Nothing passes, and what is lost is counted."""
+    async with proxied() as proxy, client_of(proxy) as client:
+        toxic = proxy.add(Timeout(HOUR_MS), Direction.DOWNSTREAM)
+        await client.send(b"lost")
+        assert await toxic.applied(deadline_s=LONG_S)
+        assert await client.hears_nothing()
+        assert toxic.verdict() == Verdict.sound("timeout downstream: 4 bytes on 1 connection")
 
 
 @asynchronous
