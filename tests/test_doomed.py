@@ -19,6 +19,7 @@ from labkit.services.endpoints import Lease, secrets_of
 from labkit.services.handover import VARIABLE, Handover, write_handover
 from labkit.skips import SkipCheck
 from labkit.witness import Witness
+from tests.reference.publishing import until
 from tests.reference.stage import asynchronous
 from tests.targets.shelf import Shelved, ShelvedForGood
 
@@ -50,6 +51,10 @@ async def test_a_rename_is_killed_between_commit_and_invalidation(lease: Lease) 
     """The row is the new one, and what was held never takes the old title out of the cache."""
     await Shelved.install(lease)
     async with Witness(lease) as witness, Shelved(lease) as target:
+
+        async def only_one_is_connected() -> bool:
+            return len(await witness.backends(lease.platform_role)) == 1
+
         async with doomed(lease, target, witness) as held:
             verdict = await held.kill()
             assert verdict.valid is True, verdict.detail
@@ -57,7 +62,7 @@ async def test_a_rename_is_killed_between_commit_and_invalidation(lease: Lease) 
         assert await target.cache.written(held.user, held.thread) == "after"
         cached = await target.cache.title(held.user, held.thread)
         assert (cached.title, cached.is_hit) == ("before", True)
-        assert len(await witness.backends(lease.platform_role)) == 1
+        await until(only_one_is_connected)
 
 
 @asynchronous
