@@ -30,7 +30,7 @@ def test_keys_are_followed_until_all_are_gone(lease: Lease) -> None:
 
     async def follow() -> None:
         async with opened(lease) as (witness, redis):
-            keys = {ttl: f"{lease.redis_prefix}{ttl}" for ttl in ("60", "120")}
+            keys = {ttl: f"{lease.redis_prefix}{ttl}" for ttl in ("1000", "2000")}
             began_ms = monotonic_ms()
             for ttl, key in keys.items():
                 await redis.command("SET", key, "x", "PX", ttl)
