@@ -116,13 +116,14 @@ def up(cache: Path, *, environment: Mapping[str, str], idle_s: float = DEFAULT_I
     when the servers do not start.
     """
     deadline = time.monotonic() + _UP_DEADLINE_S
-    started = False
-    while time.monotonic() < deadline:
-        if holding := status(cache):
-            return Raised(holding, started)
+    holding, started = status(cache), False
+    while holding is None:
         started = _start_supervisor(cache, environment, idle_s)
         time.sleep(0 if started else _PAUSE_S)
-    raise ServiceUnavailable(f"the shared services did not start within {_UP_DEADLINE_S:.0f} s")
+        holding = status(cache)
+        if holding is None and time.monotonic() >= deadline:
+            raise _too_late(cache)
+    return Raised(holding, started)
 
 
 def down(cache: Path) -> bool:
@@ -169,6 +170,11 @@ def _unusable(cache: Path, error: OSError) -> ServiceUnavailable:
     return ServiceUnavailable(f"{text}; name another folder in LABKIT_CACHE_DIR")
 
 
+def _too_late(cache: Path) -> ServiceUnavailable:
+    text = f"the shared services did not start within {_UP_DEADLINE_S:.0f} s"
+    return ServiceUnavailable(f"{text}; see {_paths(cache)[0].with_name('log')}")
+
+
 def _start_supervisor(cache: Path, environment: Mapping[str, str], idle_s: float) -> bool:
     """Start a supervisor; True when its servers answer, False when another was first.
 
@@ -196,8 +202,7 @@ def _start_supervisor(cache: Path, environment: Mapping[str, str], idle_s: float
             timeout=_UP_DEADLINE_S,
         ).stdout
     except subprocess.TimeoutExpired as error:
-        text = f"the shared services did not start within {_UP_DEADLINE_S:.0f} s"
-        raise ServiceUnavailable(f"{text}; see {folder / 'log'}") from error
+        raise _too_late(cache) from error
     finally:
         os.close(log)
     if told in {_STARTED, _ANOTHER}:

@@ -124,6 +124,16 @@ def test_services_that_take_too_long_are_told(cache: Path, monkeypatch: pytest.M
         up(cache, environment=os.environ)
 
 
+def test_services_that_another_starts_too_late_are_told(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same words, to who only waited for them."""
+    monkeypatch.setattr(supervisor, "_UP_DEADLINE_S", 0.0)
+    monkeypatch.setattr(supervisor, "_start_supervisor", lambda *_: False)
+    with pytest.raises(ServiceUnavailable, match=r"did not start within 0 s; see .*log"):
+        up(cache, environment=os.environ)
+
+
 def test_services_that_cannot_start_say_why(tmp_path: Path) -> None:
     """The reason that the supervisor met is the reason that `up` gives."""
     (tmp_path / "clusters").touch()
