@@ -65,7 +65,8 @@ def test_orphans_are_asked_to_end_and_killed_where_they_do_not(
         argv, cwd=tmp_path, env=same_imports(), stdout=subprocess.PIPE, check=True
     )
     assert told.stdout.split() == [b"1", b"0"]
-    assert (tmp_path / "cleared").exists()
+    # One that resists may be killed before it has run at all.
+    assert daemon == RESISTS or (tmp_path / "cleared").exists()
 
 
 def test_what_outlived_its_fork_is_reaped_when_it_ends() -> None:
