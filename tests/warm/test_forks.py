@@ -75,30 +75,25 @@ def test_who_asks_for_nonsense_is_told_and_others_are_served(warm: Warm) -> None
 
 def test_who_asks_without_an_end_is_told_and_others_are_served(warm: Warm) -> None:
     """A little at a time holds up the others for no longer than a request may take."""
-    before = warm.descriptors
     stop = threading.Event()
-    heard: list[bytes] = []
 
     def trickle() -> None:
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.settimeout(0.2)
-            asking.connect(str(warm.door))
-            socket.send_fds(asking, [b" "], [0, 1, 2])
-            while not stop.is_set() and not heard:
-                with contextlib.suppress(TimeoutError):
-                    heard.append(asking.recv(1000))
-                    return
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has been told
+            while not stop.wait(0.2):
                 asking.sendall(b" ")
 
-    trickling = threading.Thread(target=trickle)
-    trickling.start()
-    try:
-        assert eventually(lambda: warm.descriptors > before)
-        assert asyncio.run(ran(warm.door, "print('served')")).text == "served\n"
-    finally:
-        stop.set()
-        trickling.join()
-    assert json.loads(heard[0]) == {"error": "timed out"}
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(60.0)
+        asking.connect(str(warm.door))  # before the other, who is thus held up
+        socket.send_fds(asking, [b" "], [0, 1, 2])
+        trickling = threading.Thread(target=trickle)
+        trickling.start()
+        try:
+            assert asyncio.run(ran(warm.door, "print('served')")).text == "served\n"
+        finally:
+            stop.set()
+            trickling.join()
+        assert json.loads(asking.recv(1000)) == {"error": "timed out"}
 
 
 def test_who_has_gone_before_the_fork_costs_nobody_anything(warm: Warm) -> None:
@@ -137,7 +132,7 @@ def test_many_forks_leave_neither_descriptors_nor_zombies(warm: Warm) -> None:
 
     assert asyncio.run(several()) == list(range(30))
     assert eventually(lambda: warm.descriptors <= before)
-    assert warm.children == []
+    assert eventually(lambda: warm.children == [])
 
 
 def test_what_a_fork_leaves_in_its_group_is_killed(warm: Warm) -> None:
