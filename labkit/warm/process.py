@@ -10,6 +10,7 @@ import atexit
 import gc
 import importlib
 import io
+import logging
 import os
 import runpy
 import socket
@@ -104,8 +105,11 @@ def _warm_up() -> None:
     """Import what processes of the lab import, and use once what is slow at its first use."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's library would start a thread for each core
     os.environ.setdefault("MPLBACKEND", INLINE)  # as a kernel does before matplotlib is imported
+    fonts = logging.getLogger("matplotlib.font_manager")
+    fonts.setLevel(logging.ERROR)  # it warns where it takes long to find them for the first time
     for name in MODULES:
         importlib.import_module(name)
+    fonts.setLevel(logging.NOTSET)  # who draws in a fork may want its warnings
     _draw_once()
 
 
