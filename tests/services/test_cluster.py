@@ -12,7 +12,7 @@ from labkit.services.archive import unpack
 from labkit.services.binaries import Programs, find_postgres, server_account
 from labkit.services.cluster import Cluster, _turn_to_put, provide_cluster, server_version
 from labkit.services.keeper import keep
-from tests.services.owners import eventually, kill, owner
+from tests.services.owners import eventually, owner
 
 INITIALISER = """
 import asyncio, json, sys
@@ -137,8 +137,9 @@ def test_a_copy_that_does_not_become_whole_is_removed(tmp_path: Path) -> None:
 def test_a_starter_killed_at_any_moment_breaks_nothing(tmp_path: Path) -> None:
     """After a process was killed while it initialised, the next one gets a whole cluster."""
     with owner(INITIALISER, str(tmp_path)) as (process, folder):
-        eventually(lambda: (Path(folder) / "cluster/data/base").exists() or bool(process.poll()))
-        kill(process.pid)
+        base = Path(folder) / "cluster/data/base"
+        assert eventually(lambda: base.exists() or process.poll() is not None)
+        process.kill()
         assert eventually(lambda: not Path(folder).exists())
     assert provided(tmp_path)[2] == 0o700
 
