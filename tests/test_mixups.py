@@ -168,7 +168,7 @@ async def test_a_request_that_cannot_be_cancelled_proves_nothing(lease: Lease) -
                     await asyncio.shield(reading)
             return reading.result()
 
-        verdict = await judged(stubborn, proxy, lease, step_s=SHORT_S)
+        verdict = await judged(stubborn, proxy, lease, step_s=2)  # its reply must be held by then
     assert (verdict.valid, verdict.reason) == (None, "fault-not-applied")
     assert "not ended by its cancellation" in verdict.detail
 
