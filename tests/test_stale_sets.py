@@ -18,7 +18,6 @@ from labkit.services.endpoints import Lease
 from labkit.stale_sets import comes_to, stale_set_table
 from labkit.targets.protocols import Target
 from labkit.witness import Witness
-from tests.faults.stage import SHORT_S
 from tests.reference.stage import asynchronous
 from tests.targets.shelf import Shelved, ShelvedForGood, ShelvedUnderLock, ShelvedWithLeases
 
@@ -84,7 +83,7 @@ async def test_no_invalidation_is_caught(lease: Lease) -> None:
 @asynchronous
 async def test_an_order_that_a_lock_forbids_is_told(lease: Lease) -> None:
     """Both are let go where the one waits for the other, and nothing is stale then either."""
-    table = await raced(lease, ShelvedUnderLock, turn_s=SHORT_S)
+    table = await raced(lease, ShelvedUnderLock, turn_s=1)
     forbidden = [one for one in table.target if one.obstacle]
     assert forbidden
     assert "R:Redis R:PostgreSQL W:PostgreSQL" in [str(one) for one in forbidden]
