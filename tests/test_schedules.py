@@ -222,10 +222,10 @@ def test_a_schedule_that_does_not_end_is_unknown_and_leaves_nothing(lease: Lease
         async with stage(lease, connections=1) as (pool, witness):
             before = asyncio.all_tasks()
             history = await play(
-                P4, Isolation.SERIALIZABLE, SmallPlatform(pool), witness, user=USER, deadline_s=2
+                P4, Isolation.SERIALIZABLE, SmallPlatform(pool), witness, user=USER, deadline_s=5
             )
 
-            assert history.unfinished == "the schedule did not end within 2 s"
+            assert history.unfinished == "the schedule did not end within 5 s"
             assert history.finding is None
             assert [seen.ended for seen in history.observations] == [Ended.DONE, Ended.UNFINISHED]
             assert await open_transactions(witness) == []
@@ -281,7 +281,7 @@ def test_a_platform_that_keeps_a_cancelled_transaction_is_told(lease: Lease) -> 
                         Clinging(pool),
                         witness,
                         user=USER,
-                        deadline_s=2,
+                        deadline_s=5,
                     )
             finally:
                 released.set()
