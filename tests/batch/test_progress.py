@@ -133,14 +133,14 @@ def test_terminals_show_what_is_going_on() -> None:
     for line in filter(None, STORY.values()):
         assert line in told
     for entry, going_on in (
-        (RunStarted, "starting the services 0 s"),
-        (CatchesKnown, "starting the services 0 s"),
-        (ProofStarted, "starting the services 0 s"),
-        (NotebookStarted, "book: starting its kernel 0 s"),
-        (CheckBegan, "book: one 0 s"),
+        (RunStarted, "starting the services"),
+        (CatchesKnown, "starting the services"),
+        (ProofStarted, "starting the services"),
+        (NotebookStarted, "book: starting its kernel"),
+        (CheckBegan, "book: one"),
     ):
         until = [type(each) for each in STORY].index(entry) + 1
-        assert going_on in shown(terminal=True, entries=tuple(STORY)[:until])
+        assert re.search(rf"{going_on} \d+ s", shown(terminal=True, entries=tuple(STORY)[:until]))
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -172,5 +172,5 @@ def test_notebooks_side_by_side_are_told_apart() -> None:
         "  ✓ passed two 0.2 s",
     ]
     living = shown(terminal=True, entries=SIDE_BY_SIDE[:4])
-    assert "left: one 0 s" in living
-    assert "right: one 0 s" in living
+    assert re.search(r"left: one \d+ s", living)
+    assert re.search(r"right: one \d+ s", living)
