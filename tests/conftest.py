@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -64,3 +65,10 @@ def lease(services: Services) -> Iterator[Lease]:
         holder = LeaseHolder(services)
         yield runner.run(holder.take())
         runner.run(holder.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """A private folder for sockets, whose paths must be short; `tmp_path` may be a long one."""
+    with tempfile.TemporaryDirectory(prefix="lk-", dir="/tmp") as name:
+        yield Path(name)

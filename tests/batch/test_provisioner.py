@@ -152,12 +152,12 @@ def test_a_kernel_is_told_dead_with_its_warm_process() -> None:
 
 
 def test_without_a_warm_process_kernels_start_cold(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    socket_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody listens: the reason is logged, and the kernel answers all the same."""
 
     async def started() -> tuple[bool, str]:
-        async with kernel(tmp_path / "door") as (manager, client):
+        async with kernel(socket_folder / "door") as (manager, client):
             return forked(manager), await answered(client, "1")
 
     with caplog.at_level(logging.WARNING):
@@ -184,7 +184,7 @@ def test_a_warm_process_that_died_leaves_kernels_to_start_cold(
 
 
 def test_a_warm_process_that_refuses_leaves_kernels_to_start_cold(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    socket_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What it says stands in the log."""
 
@@ -194,7 +194,7 @@ def test_a_warm_process_that_refuses_leaves_kernels_to_start_cold(
         writer.close()
 
     async def started() -> tuple[bool, str]:
-        door = tmp_path / "door"
+        door = socket_folder / "door"
         async with (
             await asyncio.start_unix_server(refuse, door, limit=2**22),
             kernel(door) as (manager, client),

@@ -52,7 +52,7 @@ def worked(listener: Listener, path: Path, work: Callable[[Wire, Path], object])
     return asyncio.run(asyncio.wait_for(go(), 30))
 
 
-def test_all_is_told_in_order_once_the_work_has_returned(tmp_path: Path) -> None:
+def test_all_is_told_in_order_once_the_work_has_returned(socket_folder: Path) -> None:
     """Also what was said just before the far end was closed."""
     listener = Listener()
 
@@ -63,7 +63,7 @@ def test_all_is_told_in_order_once_the_work_has_returned(tmp_path: Path) -> None
             far.killed(START)
             far.heard(CLOSED)
 
-    worked(listener, tmp_path, work)
+    worked(listener, socket_folder, work)
     assert listener.told == [
         *[("heard", START)] * 200,
         ("killed", START),
@@ -72,19 +72,19 @@ def test_all_is_told_in_order_once_the_work_has_returned(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("is_early", [True, False], ids=["before it begins", "while it goes on"])
-def test_an_early_end_reaches_the_execution(is_early: bool, tmp_path: Path) -> None:
+def test_an_early_end_reaches_the_execution(is_early: bool, socket_folder: Path) -> None:
     """Whenever it is asked for, and once: what comes first counts."""
 
     async def go() -> Ending:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        place = KernelPlace(tmp_path, {}, tmp_path)
+        place = KernelPlace(socket_folder, {}, socket_folder)
         asked: list[Ending] = []
 
         def stop(ending: Ending) -> None:
             asked.append(ending)
             loop.call_soon_threadsafe(ended.set)
 
-        async with Wire(tmp_path, Listener()) as wire:
+        async with Wire(socket_folder, Listener()) as wire:
             if is_early:
                 wire.stop(Ending.CANCELLED)
             with far_end(wire.path) as far, ThreadPoolExecutor(1) as pool:
@@ -103,7 +103,7 @@ def test_an_early_end_reaches_the_execution(is_early: bool, tmp_path: Path) -> N
     assert asyncio.run(asyncio.wait_for(go(), 30)) is Ending.CANCELLED
 
 
-def test_who_cannot_take_it_ends_the_work_and_is_heard(tmp_path: Path) -> None:
+def test_who_cannot_take_it_ends_the_work_and_is_heard(socket_folder: Path) -> None:
     """The far end is not held up by it, and the error is raised to who waits for all."""
     listener = Listener(refused=CLOSED)
 
@@ -115,11 +115,11 @@ def test_who_cannot_take_it_ends_the_work_and_is_heard(tmp_path: Path) -> None:
                 far.heard(START)
 
     with pytest.raises(OSError, match="no space left"):
-        worked(listener, tmp_path, work)
+        worked(listener, socket_folder, work)
     assert listener.told == [("heard", START)]
 
 
-def test_what_cannot_be_read_ends_the_work_and_is_heard(tmp_path: Path) -> None:
+def test_what_cannot_be_read_ends_the_work_and_is_heard(socket_folder: Path) -> None:
     """Who goes on to write is refused, instead of waiting for a reader for ever."""
 
     def work(_wire: Wire, path: Path) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be_read_ends_the_work_and_is_heard(tmp_path: Path) -> None:
                 far.heard(START)
 
     async def go() -> None:
-        async with Wire(tmp_path, Listener()) as wire:
+        async with Wire(socket_folder, Listener()) as wire:
             with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match=r"pipe|reset"):
                 await asyncio.wrap_future(pool.submit(work, wire, wire.path))
             await wire.heard_all()

@@ -128,14 +128,14 @@ def test_the_death_of_the_warm_process_is_the_death_of_its_forks() -> None:
     asyncio.run(killed())
 
 
-def test_nobody_who_listens_is_told(tmp_path: Path) -> None:
+def test_nobody_who_listens_is_told(socket_folder: Path) -> None:
     """The error says where nobody was found."""
-    with pytest.raises(NotWarm, match=rf"{tmp_path}/door does not answer: .*No such file"):
-        asyncio.run(ran(tmp_path / "door", "print('forked')"))
+    with pytest.raises(NotWarm, match=rf"{socket_folder}/door does not answer: .*No such file"):
+        asyncio.run(ran(socket_folder / "door", "print('forked')"))
 
 
 @pytest.mark.parametrize("said", [b"", b"nonsense\n", b'{"pid"'])
-def test_somebody_who_listens_and_is_not_warm_is_told(said: bytes, tmp_path: Path) -> None:
+def test_somebody_who_listens_and_is_not_warm_is_told(said: bytes, socket_folder: Path) -> None:
     """Silence, nonsense and half an answer are no process."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,8 +145,8 @@ def test_somebody_who_listens_and_is_not_warm_is_told(said: bytes, tmp_path: Pat
         await writer.wait_closed()
 
     async def ask() -> None:
-        async with await asyncio.start_unix_server(answer, tmp_path / "door"):
-            await ran(tmp_path / "door", "print('forked')")
+        async with await asyncio.start_unix_server(answer, socket_folder / "door"):
+            await ran(socket_folder / "door", "print('forked')")
 
     with pytest.raises(NotWarm, match="does not answer"):
         asyncio.run(ask())

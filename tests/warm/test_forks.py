@@ -164,9 +164,9 @@ def test_a_fork_ends_with_who_asked_for_it(warm: Warm) -> None:
         ("asyncio.set_event_loop(asyncio.new_event_loop())", "an event loop"),
     ],
 )
-def test_a_process_that_cannot_be_forked_refuses(spoil: str, why: str, tmp_path: Path) -> None:
+def test_a_process_that_cannot_be_forked_refuses(spoil: str, why: str, socket_folder: Path) -> None:
     """Who asks is told why, each time, and nothing is forked."""
-    door = tmp_path / "door"
+    door = socket_folder / "door"
     with owner(SERVES.format(spoil=spoil), str(door)) as (serving, _):
         for _ in range(2):
             with pytest.raises(NotWarm, match=why):
@@ -176,12 +176,12 @@ def test_a_process_that_cannot_be_forked_refuses(spoil: str, why: str, tmp_path:
         assert serving.wait(60) == 0
 
 
-def test_a_system_that_lets_nothing_be_forked_is_told(tmp_path: Path) -> None:
+def test_a_system_that_lets_nothing_be_forked_is_told(socket_folder: Path) -> None:
     """The warm process stays, and says what the system says."""
     spoil = (
         "resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')) + 4,) * 2)"
     )
-    door = tmp_path / "door"
+    door = socket_folder / "door"
     with owner(SERVES.format(spoil=spoil), str(door)) as (serving, _):
         for _ in range(2):
             with pytest.raises(NotWarm, match="Too many open files"):
