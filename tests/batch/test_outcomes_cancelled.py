@@ -148,7 +148,7 @@ def test_a_signal_ends_the_run_in_order(
     assert number.name in ran.result.problems[0].detail
     assert json.loads((ran.folder / "results.json").read_text())["exit_code"] == 4
     assert (ran.folder / "first.html").is_file()
-    assert not any(map(is_running, processes_of(tmp_path)))
+    assert eventually(lambda: not any(map(is_running, processes_of(tmp_path))))
     assert things_on(own_services) <= before
     assert is_folder_gone(tmp_path)
 
