@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -240,11 +240,3 @@ async def _things_on(services: Services) -> frozenset[str]:
 
 def _is_ours(user: str) -> bool:
     return "labkit" in user
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process lives; one that only waits to be reaped does not."""
-    with suppress(ProcessLookupError, FileNotFoundError):
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False

@@ -24,7 +24,6 @@ from tests.batch.runs import (
     Ran,
     check,
     failing,
-    is_running,
     never,
     outcomes,
     passing,
@@ -34,6 +33,7 @@ from tests.batch.runs import (
     variables,
 )
 from tests.notebook_files import code, write
+from tests.services.owners import is_running
 
 LEAKED_CONNECTION: Final = f"""
 import asyncpg

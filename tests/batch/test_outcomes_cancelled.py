@@ -23,7 +23,6 @@ from tests.batch.runs import (
     DEADLINE_S,
     check,
     has_written,
-    is_running,
     notebook,
     outcomes,
     passing,
@@ -32,7 +31,7 @@ from tests.batch.runs import (
     variables,
 )
 from tests.notebook_files import code
-from tests.services.owners import eventually, kill
+from tests.services.owners import eventually, is_running, kill
 
 SOON_S: Final = 30.0
 """How long a run may take to end that was asked to; what it waits for takes ten times as long."""
