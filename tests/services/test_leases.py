@@ -22,7 +22,7 @@ from labkit.services.connect import (
 from labkit.services.endpoints import Lease, Services
 from labkit.services.leases import LeaseHolder
 from labkit.services.leases import lease as taken
-from labkit.services.leftovers import remove_postgres_leftovers
+from labkit.services.leftovers import remove_postgres_leftovers, remove_redis_leftovers
 from labkit.services.redis_leases import MARKERS, SHARED_USER
 from labkit.services.urls import Host, PostgresUrl, RedisUrl
 from tests.services.owners import eventually
@@ -68,13 +68,14 @@ async def traces(services: Services, lease_id: str) -> list[str]:
     return [*(str(row[0]) for row in rows), *users, *keys, *([MARKERS] * marked)]
 
 
-def is_swept(services: Services, lease_id: str) -> bool:
-    """Remove what has no owner; whether nothing is left of a lease that was given back too early.
+def are_swept(services: Services, *lease_ids: str) -> bool:
+    """Remove what has no owner; whether nothing is left of some leases that nobody holds now.
 
-    The server may not have noticed yet that nobody holds it any more.
+    The servers may not have noticed that yet.
     """
     asyncio.run(remove_postgres_leftovers(PostgresUrl.parse(services.postgres.url.reveal())))
-    return asyncio.run(traces(services, lease_id)) == []
+    asyncio.run(remove_redis_leftovers(RedisUrl.parse(services.redis.url.reveal())))
+    return not any(asyncio.run(traces(services, lease_id)) for lease_id in lease_ids)
 
 
 def test_the_owner_rules_its_database_and_the_platform_does_not(lease: Lease) -> None:
@@ -179,7 +180,7 @@ def test_a_template_that_has_copies_stays_known_until_they_are_gone(services: Se
             return template.id
 
     template_id = asyncio.run(cycle())
-    assert eventually(lambda: is_swept(services, template_id))
+    assert eventually(lambda: are_swept(services, template_id))
 
 
 def test_a_redis_user_is_bound_to_its_prefix(services: Services, lease: Lease) -> None:
@@ -346,7 +347,7 @@ def test_a_failure_to_give_back_is_noted_on_the_error_of_the_body(services: Serv
     with pytest.raises(ValueError, match="the body's"):
         asyncio.run(cycle())
     assert "still has copies" in error.__notes__[0]
-    assert eventually(lambda: is_swept(services, templates[0]))
+    assert eventually(lambda: are_swept(services, templates[0]))
 
 
 def test_connections_are_not_shown_passwords(lease: Lease) -> None:

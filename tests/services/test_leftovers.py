@@ -20,7 +20,7 @@ from labkit.services.markers import new_lease_id
 from labkit.services.redis_leases import MARKERS, remove_redis_lease
 from labkit.services.urls import PostgresUrl, RedisUrl
 from tests.services.owners import eventually, kill, owner
-from tests.services.test_leases import postgres, redis, traces
+from tests.services.test_leases import are_swept, postgres, redis, traces
 
 # Each lease is stopped before its next statement, one statement later than the lease before it,
 # until one is whole; then the process says which there are, and waits to be killed.
@@ -125,7 +125,6 @@ def test_an_owner_killed_at_any_moment_leaves_what_can_be_found(
     services: Services, urls: tuple[str, str]
 ) -> None:
     """Before each statement of either half: while it lives nothing is touched, then all goes."""
-    postgres_url, redis_url = PostgresUrl.parse(urls[0]), RedisUrl.parse(urls[1])
     with owner(HALF_MADE, *urls) as (process, (postgres_ids, redis_ids)):
         assert len(postgres_ids) >= 8
         assert len(redis_ids) >= 3
@@ -136,9 +135,7 @@ def test_an_owner_killed_at_any_moment_leaves_what_can_be_found(
         assert asyncio.run(all_traces(services, ids)) == before
         kill(process.pid)
         process.wait()
-        asyncio.run(remove_postgres_leftovers(postgres_url, patience_s=5))
-        asyncio.run(remove_redis_leftovers(redis_url))
-        assert eventually(lambda: not asyncio.run(all_traces(services, ids)))
+        assert eventually(lambda: are_swept(services, *ids))
 
 
 def test_several_sweepers_do_not_fight(own_services: Services) -> None:
